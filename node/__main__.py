@@ -1,0 +1,5 @@
+"""`python -m node` is `neurossl`."""
+
+from node.cli import main
+
+main()

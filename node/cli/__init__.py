@@ -1,0 +1,25 @@
+"""The command line: parse, call, exit code. Each submodule puts its commands on the app."""
+
+import sys
+from importlib import import_module
+
+import typer
+
+app = typer.Typer(
+    name="neurossl",
+    help="NeuroSSL Node: brain MR studies in by C-STORE, structured reports and heat maps back. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+for _name in ("service", "queue", "dicom", "inspect", "model", "conformance", "demo"):
+    import_module(f"node.cli.{_name}").register(app)
+
+
+def main() -> None:
+    """Run the command line; a problem that the user can mend is one line on standard error and a non-zero exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,7 @@
+"""Commands of `neurossl`: demo."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the app."""

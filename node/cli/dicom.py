@@ -1,0 +1,7 @@
+"""Commands of `neurossl`: dicom."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the app."""

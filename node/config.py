@@ -1,0 +1,249 @@
+"""Site settings: config.yaml and environment -> one frozen `Settings`; each error names its key.
+
+Every key stands in `config.yaml` with its meaning, unit and default. An environment variable `NEUROSSL__LISTENER__PORT=104`
+overrides `listener.port`. What shapes the weights or reads them (preprocessing, temperature, thresholds) is not here: it comes
+from the bundle.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from node.errors import ConfigurationError
+
+
+def ae_title(value: str) -> str:
+    """PS3.5 table 6.2-1, VR AE: 1 to 16 characters, no backslash, no control characters, outer spaces mean nothing.
+
+    >>> ae_title(" PACS ")
+    'PACS'
+    """
+    title = value.strip(" ")
+    if not 1 <= len(title) <= 16 or "\\" in title or not (title.isascii() and title.isprintable()):
+        raise ValueError(f"{value!r} is no AE title: 1 to 16 printable ASCII characters without backslash")
+    return title
+
+
+AETitle = Annotated[str, AfterValidator(ae_title)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Part of the settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tls(Section):
+    """Files in PEM form; both sides show a certificate (PS3.15 annex B.12)."""
+
+    certificate: Path
+    key: Path
+    authorities: Path
+
+
+class AllowedPeer(Section):
+    """Who may send: the calling AE title and, where given, the address it must come from."""
+
+    ae_title: AETitle
+    host: str | None = None
+
+
+class Listener(Section):
+    """The Storage and Verification SCP."""
+
+    ae_title: AETitle = "NEUROSSL"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    allow: tuple[AllowedPeer, ...] = ()
+    check_called_ae_title: bool = True
+    accept: Literal["study", "mr", "all"] = "study"
+    maximum_associations: Count = 20
+    maximum_associations_per_peer: Count = 10
+    maximum_instance_mib: Count = 512
+    pdu_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 300
+    maximum_disk_use_percent: Annotated[int, Field(ge=1, le=100)] = 90
+    tls: Tls | None = None
+
+
+class CountSource(Section):
+    """A peer that is asked by C-FIND how many instances a study has."""
+
+    ae_title: AETitle
+    host: str
+    port: Port
+
+
+class Completeness(Section):
+    """When a study is complete."""
+
+    quiet_period_s: Seconds = 60
+    use_study_related_instances: bool = True
+    count_source: CountSource | None = None
+
+
+class Worker(Section):
+    """The inference worker."""
+
+    count: Count = 1
+    bundle: Path | None = None
+    allow_untrained_bundle: bool = False
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    lease_s: Annotated[float, Field(ge=5)] = 60
+    job_timeout_s: Annotated[float, Field(gt=0)] = 600
+    maximum_attempts: Count = 3
+    backoff_s: Seconds = 30
+    maximum_backoff_s: Seconds = 900
+    maximum_volume_mib: Count = 1024
+
+
+class SelectionRule(Section):
+    """A site's own rule: a tag expression, and what becomes of a series for which it holds."""
+
+    when: str
+    then: Literal["refuse", "prefer", "accept"]
+    why: str
+
+
+class SelectionSettings(Section):
+    """Which series may be read, beyond the built-in rules."""
+
+    rules: tuple[SelectionRule, ...] = ()
+    maximum_gap_fraction: Annotated[float, Field(ge=0, le=1)] = 0.02
+    minimum_slices: Count = 20
+    minimum_coverage_mm: Annotated[float, Field(gt=0)] = 100
+
+
+class Results(Section):
+    """What is made of a prediction."""
+
+    captures: Annotated[int, Field(ge=0, le=200)] = 12
+    parametric_map: bool = False
+    report_skipped: bool = True
+    capture_skipped: bool = False
+    series_number: Annotated[int, Field(ge=1, le=999_000)] = 9100
+    manufacturer: str = "NeuroSSL"
+    station_name: Annotated[str, Field(max_length=16)] = "NEUROSSL"
+    institution_name: Annotated[str, Field(max_length=64)] = ""
+
+
+class Destination(Section):
+    """A PACS that gets the results."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+    ae_title: AETitle
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    calling_ae_title: AETitle | None = None
+    report: Literal["comprehensive", "comprehensive_3d", "text"] = "comprehensive"
+    captures: bool = True
+    proof: Literal["none", "commitment", "find"] = "none"
+    tls: Tls | None = None
+
+
+class DeliverySettings(Section):
+    """How results are sent."""
+
+    timeout_s: Annotated[float, Field(gt=0)] = 30
+    backoff_s: Seconds = 15
+    maximum_backoff_s: Seconds = 900
+    attempts_when_refused: Count = 3
+    commitment_timeout_s: Annotated[float, Field(gt=0)] = 600
+
+
+class Retention(Section):
+    """What is deleted, and when; nothing before its study is done, and nothing undelivered."""
+
+    keep_studies_days: Annotated[float, Field(ge=0)] = 30
+    keep_results_days: Annotated[float, Field(ge=0)] = 365
+
+
+class Log(Section):
+    """Structured log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """All site settings; an instance is valid or does not exist."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="NEUROSSL__", env_nested_delimiter="__", validate_default=True
+    )
+
+    data_folder: Path = Path("data")
+    listener: Listener = Listener()
+    completeness: Completeness = Completeness()
+    worker: Worker = Worker()
+    selection: SelectionSettings = SelectionSettings()
+    results: Results = Results()
+    destinations: tuple[Destination, ...] = ()
+    delivery: DeliverySettings = DeliverySettings()
+    retention: Retention = Retention()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [destination.name for destination in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError("destinations: two have the same name")
+        return self
+
+    def destination(self, name: str) -> Destination | None:
+        """The destination of this name, if it is still configured."""
+        return next((each for each in self.destinations if each.name == name), None)
+
+
+def load(path: Path) -> Settings:
+    """Settings from a YAML file and the environment. Relative folders in it are relative to the file.
+
+    Raises ConfigurationError with one line per wrong key.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: must hold keys and values, like the sample config.yaml")
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_lines(path, error))) from None
+    return anchored(settings, path.resolve().parent)
+
+
+def anchored(settings: Settings, folder: Path) -> Settings:
+    """The same settings with relative paths made absolute under `folder`."""
+    worker = settings.worker
+    if worker.bundle is not None:
+        worker = worker.model_copy(update={"bundle": folder / worker.bundle})
+    return settings.model_copy(update={"data_folder": folder / settings.data_folder, "worker": worker})
+
+
+def _lines(path: Path, error: ValidationError) -> list[str]:
+    return [
+        f"{path}: {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
+    ]

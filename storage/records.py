@@ -1,0 +1,122 @@
+"""What the database holds, as frozen records. Times are aware UTC. Nothing here identifies a patient by name, id or date."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from storage.states import DeliveryState, JobState, StudyState
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as received so far."""
+
+    study_instance_uid: str
+    state: StudyState
+    revision: int  # from 1; raised by an instance that comes after the study was stable
+    instances: int  # stored so far
+    expected_instances: int | None  # NumberOfStudyRelatedInstances, where the sender gave it or answered our C-FIND
+    first_received_at: datetime
+    last_received_at: datetime
+    calling_ae_titles: tuple[str, ...]  # every sender
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One stored instance: the file holds the bytes as received."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    transfer_syntax_uid: str
+    modality: str  # "" where the header has none
+    path: str  # relative to the data folder
+    sha256: str  # of the encoded data set, without preamble and meta header
+    size_bytes: int
+    calling_ae_title: str
+    received_at: datetime
+
+
+class Registration(StrEnum):
+    """What became of an instance that was to be registered."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"  # same UID, same content: success, nothing changes
+    CONFLICT = "conflict"  # same UID, other content: the first is kept, the second refused
+
+
+@dataclass(frozen=True)
+class Job:
+    """The work on one revision of one study."""
+
+    job_id: int
+    study_instance_uid: str
+    revision: int
+    state: JobState
+    attempt: int  # counted by the claim
+    maximum_attempts: int
+    reason: str  # why it is in this state, for people
+    created_at: datetime  # pinned into the results, so that building twice gives the same bytes
+    available_at: datetime  # not claimed before
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    updated_at: datetime
+    outcome: Mapping[str, Any] | None  # selection, timings, prediction: what `queue show` prints
+
+
+@dataclass(frozen=True)
+class Result:
+    """One encoded result object; its file never changes."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    job_id: int
+    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text
+    ordinal: int  # order of sending within the job: captures first, structured report last
+    path: str  # relative to the data folder
+    sha256: str  # of the file
+    size_bytes: int
+
+
+class Proof(StrEnum):
+    """How a destination proves that it keeps what it acknowledged."""
+
+    NONE = "none"
+    COMMITMENT = "commitment"  # storage commitment push model, PS3.4 annex J
+    FIND = "find"  # read back by C-FIND at instance level
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One result on its way to one destination."""
+
+    delivery_id: int
+    job_id: int
+    sop_instance_uid: str
+    destination: str  # its name in config.yaml
+    state: DeliveryState
+    attempt: int
+    reason: str
+    proof: Proof
+    transaction_uid: str | None  # of the storage commitment request that is under way
+    available_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened; the table only grows."""
+
+    event_id: int
+    at: datetime
+    study_instance_uid: str | None
+    job_id: int | None
+    delivery_id: int | None
+    name: str  # "instance stored", "study stable", "job claimed", …
+    before: str | None
+    after: str | None
+    reason: str

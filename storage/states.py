@@ -1,0 +1,83 @@
+"""Every state and every way out of it, with who does it and what happens if that process dies there.
+
+A state changes only through `check`, and each change leaves an event (`storage/events.py`).
+"""
+
+from enum import StrEnum
+
+from storage.errors import InvalidTransition
+
+
+class StudyState(StrEnum):
+    RECEIVING = "receiving"  # the office moves it on; after a crash the next office does
+    STABLE = "stable"  # a late instance moves it back and raises the revision
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"  # a worker claims it once `available_at` has come
+    RUNNING = "running"  # under a lease; a dead worker's lease is given back, and the attempt stays counted
+    REPORTED = "reported"  # results and deliveries are committed; the office delivers
+    DONE = "done"  # every delivery is acknowledged, and proved where the destination offers proof
+    SKIPPED = "skipped"  # nothing to classify: not an error, has a reason per series
+    FAILED = "failed"  # gave up with a reason; an operator's retry moves it on
+    CANCELLED = "cancelled"  # by an operator, or overtaken by a newer revision; an operator's retry moves it on
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"  # the office claims it once `available_at` has come
+    SENDING = "sending"  # after a crash it goes back to pending and the same bytes are sent again
+    SENT = "sent"  # acknowledged by the destination; waits for proof where proof is asked for
+    COMMITTED = "committed"  # storage commitment, or the read-back, proved it
+    REFUSED = "refused"  # the destination will not take it; an operator's retry moves it on
+
+
+STUDY_TRANSITIONS: dict[tuple[StudyState, StudyState], str] = {
+    (StudyState.RECEIVING, StudyState.STABLE): "complete, by count or by quiet period",
+    (StudyState.STABLE, StudyState.RECEIVING): "a late instance came: a new revision begins",
+}
+
+JOB_TRANSITIONS: dict[tuple[JobState, JobState], str] = {
+    (JobState.QUEUED, JobState.RUNNING): "claimed by a worker",
+    (JobState.QUEUED, JobState.CANCELLED): "cancelled by an operator, or overtaken by a newer revision",
+    (JobState.QUEUED, JobState.FAILED): "no attempts left when it would have been claimed",
+    (JobState.RUNNING, JobState.QUEUED): "given back: a transient error, or its worker died",
+    (JobState.RUNNING, JobState.REPORTED): "results encoded",
+    (JobState.RUNNING, JobState.SKIPPED): "nothing to classify",
+    (JobState.RUNNING, JobState.FAILED): "a permanent error, or no attempts left",
+    (JobState.RUNNING, JobState.CANCELLED): "cancelled by an operator: the worker loses its lease",
+    (JobState.REPORTED, JobState.DONE): "every delivery acknowledged",
+    (JobState.REPORTED, JobState.FAILED): "a destination refused a result for good",
+    (JobState.REPORTED, JobState.CANCELLED): "cancelled by an operator before everything was sent",
+    (JobState.FAILED, JobState.QUEUED): "an operator's retry",
+    (JobState.FAILED, JobState.REPORTED): "an operator's retry of refused deliveries",
+    (JobState.SKIPPED, JobState.QUEUED): "an operator's retry",
+    (JobState.CANCELLED, JobState.QUEUED): "an operator's retry",
+    (JobState.CANCELLED, JobState.REPORTED): "an operator's retry of unsent deliveries",
+}
+
+DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {
+    (DeliveryState.PENDING, DeliveryState.SENDING): "claimed by the office",
+    (DeliveryState.PENDING, DeliveryState.REFUSED): "cancelled, or kept back",
+    (DeliveryState.SENDING, DeliveryState.PENDING): "a transient failure, or the office died",
+    (DeliveryState.SENDING, DeliveryState.SENT): "acknowledged with success or a warning",
+    (DeliveryState.SENDING, DeliveryState.REFUSED): "a permanent failure",
+    (DeliveryState.SENT, DeliveryState.COMMITTED): "the destination proved that it keeps it",
+    (DeliveryState.SENT, DeliveryState.PENDING): "the destination says that it does not have it",
+    (DeliveryState.REFUSED, DeliveryState.PENDING): "an operator's retry",
+}
+
+TRANSITIONS: dict[tuple[StrEnum, StrEnum], str] = {**STUDY_TRANSITIONS, **JOB_TRANSITIONS, **DELIVERY_TRANSITIONS}  # type: ignore[dict-item]
+
+
+def check(before: StrEnum, after: StrEnum) -> str:
+    """The reason that the table gives for this change.
+
+    >>> check(JobState.QUEUED, JobState.RUNNING)
+    'claimed by a worker'
+
+    Raises InvalidTransition when the table does not hold it.
+    """
+    try:
+        return TRANSITIONS[before, after]
+    except KeyError:
+        raise InvalidTransition(f"{type(before).__name__} cannot go from {before} to {after}") from None
