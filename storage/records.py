@@ -1,4 +1,4 @@
-"""What the database holds, as frozen records. Times are aware UTC. Nothing here identifies a patient by name, id or date."""
+"""What the database holds, as frozen records. Times are aware UTC; nothing here names a patient, an id or a birth date."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
