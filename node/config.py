@@ -1,8 +1,8 @@
 """Site settings: config.yaml and environment -> one frozen `Settings`; each error names its key.
 
 Every key stands in `config.yaml` with its meaning, unit and default. An environment variable such as
-`NEUROSSL__LISTENER__PORT=104` overrides `listener.port`. What shapes the weights or reads them (preprocessing, temperature,
-thresholds) is not here: it comes from the bundle.
+`NEUROSSL__LISTENER__PORT=104` overrides `listener.port`. What shapes the weights or reads them (preprocessing,
+temperature, thresholds) is not here: it comes from the bundle.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the database holds, as frozen records. Times are aware UTC; nothing here names a patient, an id or a birth date."""
+"""What the database holds, as frozen records. Times are aware UTC; nothing here identifies a patient."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
