@@ -1,0 +1,177 @@
+"""Volume -> axial slices as the network sees them: the one pixel path of training and serving.
+
+    volume ──► head (model/head.py) ──► slab of axial planes, a stated way below its top, centred on it
+           ──► one trilinear resampling of only those planes ──► intensity window to 8 bit ──► z-score per slice
+
+Planes are those of the patient's coordinate system, whichever way the patient lay and the scanner cut. Every number is
+a field of `Preprocessing`, which the bundle's manifest holds; nothing here is random, so the same volume gives the same
+slices. A 2D image takes the card's way instead: grey, resized to the square, z-score.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from model import head as heads
+from model.errors import VolumeError
+from model.head import Head
+from model.types import Slice, SourceFrame, Volume
+
+DIRECTIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
+    {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)}
+)
+STRIPES = 2
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a volume or an image becomes what the network sees.
+
+    size                side of the square image, pixels
+    slices, spacing_mm  how many axial planes, and the distance between them, mm
+    depth_mm            from the top of the head down to the middle plane, mm
+    field_mm            height and width of the patient that fill the square, mm, around the middle of the head
+    directions          where row and column numbers grow to: L, R, P or A (patient's left, right, back, front)
+    inner_mm            the intensity window is measured on what lies deeper than this below the head's surface, mm
+    window_percentiles  of the slab's air and of the inner head: values that become 0 and 255
+    """
+
+    size: int = 224
+    slices: int = 61
+    spacing_mm: float = 1.0
+    depth_mm: float = 72.0
+    field_mm: tuple[float, float] = (208.0, 176.0)
+    directions: tuple[str, str] = ("P", "L")
+    inner_mm: float = 18.0
+    window_percentiles: tuple[float, float] = (1.0, 99.5)
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.slices < 1 or min(self.spacing_mm, *self.field_mm) <= 0:
+            raise ValueError("preprocessing: size, slices, spacing_mm and field_mm are positive")
+        axes = {"LR".find(each) >= 0 for each in self.directions}
+        if {*self.directions} - {*DIRECTIONS} or len(axes) != 2:
+            raise ValueError(f"preprocessing: {self.directions} are no two axes out of L/R and A/P")
+        if not 0 <= self.window_percentiles[0] < self.window_percentiles[1] <= 100:
+            raise ValueError("preprocessing: window_percentiles grow from 0 to 100")
+
+    @classmethod
+    def card(cls) -> Self:
+        """The preset of the published model card: 224 x 224 bilinear, z-score; a 2D image is resized as a whole."""
+        return cls()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; lists become tuples. Raises ValueError or TypeError for what does not fit."""
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**plain)
+
+
+def slices(volume: Volume, preprocessing: Preprocessing) -> tuple[Slice, ...]:
+    """The slab of axial slices of a volume, from foot to head. Raises VolumeError for values that are not finite."""
+    head = heads.find(volume)
+    slab_mm = slab(head, preprocessing)
+    planes = resample(volume, slab_mm, (preprocessing.slices, preprocessing.size, preprocessing.size))
+    low, high = window(planes, head, preprocessing)
+    scaled = np.clip((planes - low) * np.float32(255 / (high - low)), 0, 255)
+    pixels = np.rint(scaled, out=scaled).astype(np.uint8)
+    return tuple(_slice(volume, image, slab_mm, index) for index, image in enumerate(pixels))
+
+
+def normalise(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, S, S) uint8 -> (N, 1, S, S) float32: value / 255, minus its slice's mean, / (sample deviation + 1e-8)."""
+    scaled = np.asarray(pixels, np.float32) / np.float32(255)
+    mean = scaled.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+    deviation = scaled.std(axis=(1, 2), keepdims=True, ddof=1, dtype=np.float64).astype(np.float32)
+    return np.asarray((scaled - mean) / (deviation + np.float32(1e-8)))[:, None]
+
+
+def slice_from_image(image: Image.Image | NDArray[Any], preprocessing: Preprocessing) -> Slice:
+    """A 2D picture the card's way: grey ("L"), resized to the square by Pillow's bilinear filter."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    side = preprocessing.size
+    return Slice(np.asarray(picture.convert("L").resize((side, side), Image.Resampling.BILINEAR), np.uint8))
+
+
+def slab(head: Head, preprocessing: Preprocessing) -> NDArray[np.float64]:
+    """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `depth_mm` below its top."""
+    middle = head.top_mm() - preprocessing.depth_mm
+    reach = max(preprocessing.slices * preprocessing.spacing_mm / 2, heads.GRID_MM)
+    points = head.points_mm
+    near = points[np.abs(points[:, 2] - middle) <= reach]
+    low, high = np.percentile(near if len(near) else points, (1, 99), axis=0)[:, :2]
+    steps = np.divide(preprocessing.field_mm, preprocessing.size)
+    matrix = np.eye(4)
+    matrix[:3, 0] = (0, 0, preprocessing.spacing_mm)
+    matrix[:3, 1] = np.multiply(DIRECTIONS[preprocessing.directions[0]], steps[0])
+    matrix[:3, 2] = np.multiply(DIRECTIONS[preprocessing.directions[1]], steps[1])
+    half = np.array([preprocessing.slices - 1, preprocessing.size - 1, preprocessing.size - 1]) / 2
+    matrix[:3, 3] = [*(low + high) / 2, middle] - matrix[:3, :3] @ half
+    return matrix
+
+
+def resample(volume: Volume, grid_mm: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """The volume, trilinear, on the grid `shape` whose index (i, j, k, 1) lies at `grid_mm` LPS mm; 0 outside of it."""
+    to_index = np.linalg.inv(volume.affine_mm) @ grid_mm
+    planes = np.empty(shape, np.float32)
+    stripes = [part for part in np.array_split(np.arange(shape[0]), STRIPES) if len(part)]
+
+    def fill(part: NDArray[np.intp]) -> None:
+        offset = to_index[:3, 3] + to_index[:3, 0] * part[0]
+        target = planes[part[0] : part[-1] + 1]
+        ndimage.affine_transform(volume.voxels, to_index[:3, :3], offset, target.shape, target, order=1)
+
+    with ThreadPoolExecutor(len(stripes)) as pool:
+        list(pool.map(fill, stripes))
+    if not np.isfinite(planes).all():
+        raise VolumeError("the volume holds values that are not finite")
+    return planes
+
+
+def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing) -> tuple[float, float]:
+    """The values that become 0 and 255: air, and the brightest of what lies deep in the head."""
+    depth = head.depth_mm()
+    inner = head.image[depth > min(preprocessing.inner_mm, float(depth.max()) / 2)]
+    low = float(np.percentile(planes[:, ::8, ::8], preprocessing.window_percentiles[0]))
+    high = float(np.percentile(inner, preprocessing.window_percentiles[1])) if inner.size else low
+    return low, high if high > low else low + 1.0
+
+
+def planes_through(volume: Volume, item: Slice) -> tuple[SourceFrame, ...]:
+    """Every source frame whose plane passes through the field of this slice, in stack order."""
+    if item.affine_mm is None or not volume.sources:
+        return ()
+    rows, columns = item.pixels.shape
+    corners = np.array([[r, c, 0, 1] for r in (0, rows - 1) for c in (0, columns - 1)], float)
+    depth = (np.linalg.inv(volume.affine_mm) @ item.affine_mm @ corners.T)[0]
+    first, last = int(np.floor(depth.min() + 0.5)), int(np.ceil(depth.max() - 0.5))
+    return volume.sources[max(first, 0) : max(last + 1, 0)]
+
+
+def _slice(volume: Volume, image: NDArray[np.uint8], slab_mm: NDArray[np.float64], index: int) -> Slice:
+    place = np.eye(4)
+    place[:3, 0], place[:3, 1], place[:3, 2] = slab_mm[:3, 1], slab_mm[:3, 2], slab_mm[:3, 0]
+    place[:3, 3] = slab_mm[:3, 3] + slab_mm[:3, 0] * index
+    if not volume.sources:
+        return Slice(image, place)
+    rows, columns = image.shape
+    centre = place @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1]
+    nearest = round(float((np.linalg.inv(volume.affine_mm) @ centre)[0]))
+    return Slice(image, place, volume.sources[min(max(nearest, 0), len(volume.sources) - 1)])
+
+
+def stack(items: Sequence[Slice]) -> NDArray[np.uint8]:
+    """(N, S, S) uint8 of the slices' pixels."""
+    return np.stack([item.pixels for item in items])
