@@ -1,0 +1,67 @@
+"""What every test may ask for: real data and recorded answers where they are, free ports, a folder of made-up DICOM."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # so that tests can `from tests import factories`
+    sys.path.insert(0, str(ROOT))
+
+from tests import factories  # noqa: E402 - needs the line above
+
+
+def _kept_beside(variable: str, default: str, what: str) -> Path:
+    folder = Path(os.environ.get(variable) or ROOT.parent / "shared" / default)
+    if not folder.is_dir():
+        pytest.skip(f"{what} are not there: set {variable} to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real series kept beside the project."""
+    return _kept_beside("NEUROSSL_DATA", "data", "the real series")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of recorded answers of the published network."""
+    return _kept_beside("NEUROSSL_REFERENCE", "reference", "the recorded answers")
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A function that gives a loopback port nobody listens on; each call another one."""
+    given: set[int] = set()
+
+    def find() -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = int(probe.getsockname()[1])
+            if port not in given:
+                given.add(port)
+                return port
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def mr_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 sagittal T1 slices of the made-up head as files; read-only by agreement."""
+    folder = tmp_path_factory.mktemp("mr")
+    factories.mr_series(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of whoever runs the tests must not configure the node under test."""
+    for name in list(os.environ):
+        if name.startswith("NEUROSSL__"):
+            monkeypatch.delenv(name)
