@@ -10,6 +10,6 @@ Three processes under one parent (`service`), each of which can run alone. Every
 
 Who may import whom: `node` imports `storage` and `model`; those two never meet. Each library has one door: torch in
 `model/`, SQLAlchemy in `storage/`, pynetdicom in `node/dimse/`, highdicom's writing in `node/report/` (its geometry in
-`node/series.py`), APScheduler in `node/scheduler.py`. So the listener starts without torch, and replacing a library touches
-one folder. `tests/unit/test_architecture.py` holds this.
+`node/series.py`), APScheduler in `node/scheduler.py`. So the listener starts without torch, and replacing a library
+touches one folder. `tests/unit/test_architecture.py` holds this.
 """
