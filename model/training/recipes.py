@@ -1,0 +1,109 @@
+"""Recipes: every choice that shaped a set of weights, frozen, with its cost and its result.
+
+A recipe is copied into the manifest of the bundle it made. To try something, write a recipe of your own beside these
+(`--recipe my_recipes.py:NAME`); to change one that has made weights, give it a new name.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from model.manifest import Architecture
+from model.slicing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training image is varied; each bound is the largest deviation, drawn evenly around none.
+
+    flips are left-right mirrorings of axial and coronal slices. The intensity changes act before the z-score.
+    """
+
+    flip: bool = True
+    rotation_degrees: float = 10.0
+    translation: float = 0.05  # of the image's width
+    scale: float = 0.1
+    stretch: float = 0.0  # of one axis against the other
+    gamma: float = 0.3  # exponent exp(+-gamma)
+    bias_field: float = 0.0  # smooth brightness over the image, relative
+    noise: float = 0.0  # standard deviation, of the full range
+    erase: float = 0.0  # chance that a rectangle of up to a quarter of the image is blanked
+    scalp: float = 0.0  # chance that a ring like a scalp is drawn around a stripped brain
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A training run: AdamW, linear warm-up, cosine to zero.
+
+    learning_rate   for a batch of 256 images; scaled linearly with the batch (Goyal et al. 2017, arXiv:1706.02677)
+    average_decay   exponential moving average of the weights, which is what is kept; 0 keeps the last weights
+    """
+
+    epochs: int = 20
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 2.0
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip_norm: float = 1.0
+    average_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Masked image modelling (He et al. 2021, arXiv:2111.06377)."""
+
+    schedule: Schedule = Schedule(epochs=20, batch_size=256, learning_rate=1.5e-4)
+    augmentation: Augmentation = Augmentation()
+    mask_ratio: float = 0.75
+    decoder_dim: int = 256
+    decoder_depth: int = 4
+    decoder_heads: int = 8
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """Binary classification.
+
+    drop_path     stochastic depth of the last block (Huang et al. 2016, arXiv:1603.09382)
+    layer_decay   the learning rate of a block is this times that of the block above (Clark et al. 2020, ELECTRA)
+    patience      epochs without a better validation loss before stopping, the best weights kept; None: the last weights
+                  are kept and the validation fold has no part in training. With patience the out-of-fold numbers are
+                  somewhat optimistic, and the report says so.
+    mixup         parameter of the Beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0 is off
+    """
+
+    schedule: Schedule = Schedule(
+        epochs=20, batch_size=64, learning_rate=1e-3, warmup_epochs=2, weight_decay=0.05, betas=(0.9, 0.999)
+    )
+    augmentation: Augmentation = Augmentation()
+    drop_path: float = 0.1
+    layer_decay: float = 0.75
+    class_weights: bool = True
+    label_smoothing: float = 0.1
+    mixup: float = 0.0
+    patience: int | None = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that shaped a set of weights, except the data; `cost` and `result` are what a reader should expect."""
+
+    name: str
+    seed: int = 2025
+    folds: int = 5
+    architecture: Architecture = field(default_factory=Architecture)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing.card)
+    pretraining: Pretraining | None = Pretraining()
+    finetuning: Finetuning = Finetuning()
+    dropout_samples: int = 10
+    cost: str = ""
+    result: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for manifests and reports."""
+        return asdict(self) | {"architecture": self.architecture.model_dump()}
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What shapes the weights: everything but the words."""
+        return {name: value for name, value in self.to_dict().items() if name not in ("name", "cost", "result")}
