@@ -1,7 +1,7 @@
 """Real peers for the tests: Debian's Orthanc, storescp and dcmqrscp, in a network that holds nothing but loopback.
 
-These servers bind every interface, so each runs in a network namespace of its own. Entering `loopback_only()`, or a peer,
-moves the calling thread there: what a test starts or connects to inside the `with` block is in the same network.
+These servers bind every interface, so each runs in a network namespace of its own. Entering `loopback_only()`, or any
+peer, moves the calling thread there: what a test starts or connects to inside the `with` block is in the same network.
 
     with peers.orthanc(tmp_path, modalities={"node": ("NEUROSSL", 11112)}) as pacs:
         pacs.upload(paths)
