@@ -1,7 +1,7 @@
 """The classifier: second-order statistics of the patch tokens beside the CLS token, then one linear layer.
 
-Covariance pooling after Li et al. 2017 (arXiv:1703.08050): how the features of the patches vary together, not only their
-mean. Parameter names, shapes and behaviour are those of the published network.
+Covariance pooling after Li et al. 2017 (arXiv:1703.08050): how the features of the patches vary together, not only
+their mean. Parameter names, shapes and behaviour are those of the published network.
 
 N images, T = 1 + P tokens, D = embed_dim, C = what the covariance is taken over (D, or covariance_dim).
 """
@@ -29,8 +29,8 @@ class Features(NamedTuple):
 class SecondOrderClassifier(nn.Module):
     """Encoder and head; with the published encoder and defaults 249,147,266 parameters, of which cov_proj 227,084,160.
 
-    The projector sees every entry of the D x D covariance, which is why it dwarfs the encoder. `covariance_dim` projects
-    the tokens to that many dimensions first (40 gives about 25 million parameters in all); it needs training of its own.
+    The projector sees every entry of the D x D covariance, which is why it dwarfs the encoder. `covariance_dim`
+    projects the tokens to that many dimensions first (40 gives 25.1 million parameters in all), for training anew.
     `dropout` acts at three places, all behind the encoder: in `cov_proj`, on the joined features, and in `head`.
     """
 

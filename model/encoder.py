@@ -20,7 +20,7 @@ class MultiScaleViT2DEncoder(nn.Module):
     """Image -> tokens; without arguments it is the published encoder (22,060,032 parameters).
 
     img_size, patch_size  rows and columns in pixels, one number for squares
-    drop_path_rate        stochastic depth of the last block, rising linearly from 0 (Huang et al. 2016, arXiv:1603.09382)
+    drop_path_rate        stochastic depth of the last block, rising linearly from 0 (Huang 2016, arXiv:1603.09382)
     fusion_blocks         blocks whose mean patch token is fused; None: the ends of the four quarters, 2, 5, 8, 11 of 12
     """
 

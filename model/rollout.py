@@ -5,16 +5,19 @@ make rows sum to 1, and multiply the layers from the last to the first. The publ
 the last, so that the row it takes describes what flows out of CLS in the first block rather than what arrives at CLS in
 the last. The paper's order is therefore the default; the published order stays selectable in the bundle.
 
-Only the CLS row is wanted, so a row vector is carried through the layers: T² work a layer where the full product costs T³.
+Only the CLS row is wanted, so a row vector is carried through the layers: T² work a layer, where the full product
+costs T³.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class RolloutOrder(StrEnum):
@@ -24,13 +27,14 @@ class RolloutOrder(StrEnum):
     FIRST_TO_LAST = "first_to_last"  # the published code
 
 
-def rollout(attentions: Sequence[Tensor], order: RolloutOrder = RolloutOrder.LAST_TO_FIRST) -> Tensor:
-    """Attention of each block, (N, heads, T, T), first block first -> what CLS has of each patch (N, P), sums below 1.
+def rollout(attentions: "Sequence[Tensor]", order: RolloutOrder = RolloutOrder.LAST_TO_FIRST) -> "Tensor":
+    """Attention of each block, (N, heads, T, T), first block first -> what CLS has of each patch (N, P).
 
-    A softmax row sums to 1, so after adding the identity each row sums to 2 and half of the row vector passes unchanged.
+    A softmax row sums to 1, so after adding the identity each row sums to 2: half of the row vector passes
+    unchanged, and the whole keeps the sum 1.
     """
     layers = list(attentions) if order is RolloutOrder.FIRST_TO_LAST else list(reversed(attentions))
-    row = torch.zeros_like(layers[0][:, 0, 0])  # (N, T)
+    row = layers[0].new_zeros(layers[0].shape[0], layers[0].shape[-1])  # (N, T)
     row[:, 0] = 1
     for attention in layers:
         row = (row + (row[:, None, None] @ attention).mean(dim=1).squeeze(1)) / 2

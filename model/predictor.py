@@ -1,0 +1,108 @@
+"""Bundle and device -> answers: slices, scope gate, one pass of the network, dropout samples, bands."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import scope, slicing
+from model.aggregate import study_probability, study_uncertainty
+from model.bundle import Bundle
+from model.calibration import probability
+from model.eager import EagerEngine
+from model.engine import Engine
+from model.errors import VolumeError
+from model.rollout import scaled
+from model.types import Prediction, Scope, Slice, SlicePrediction, Volume
+from model.uncertainty import Head, Uncertainty
+
+Progress = Callable[[int, int], None]
+
+
+class Predictor:
+    """Answers for volumes and slices; build one and keep it, because building loads the weights."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
+        """device: auto, cpu, cuda or cuda:N · precision: auto, float32, bfloat16, float16 · threads: 0 for all cores.
+
+        Raises DeviceError when the device or the precision is not there.
+        """
+        self.manifest, self.model_id = bundle.manifest, bundle.model_id
+        self.engine: Engine = EagerEngine(bundle)
+        self.head = Head.read(bundle.weights.read, bundle.manifest.architecture.dropout)
+
+    @property
+    def device(self) -> str:
+        """The device that was chosen."""
+        return self.engine.device
+
+    @property
+    def engine_name(self) -> str:
+        """How the network is run."""
+        return self.engine.name
+
+    @property
+    def precision(self) -> str:
+        """What the matrix products are computed in."""
+        return self.engine.precision
+
+    def predict(self, volume: Volume, seed: bytes, progress: Progress | None = None) -> Prediction:
+        """The answer for a study; out of the model's scope nothing is classified.
+
+        seed: of the study, for the dropout masks · progress: hears how many slices are done, and of how many.
+        Raises VolumeError and DeviceOutOfMemory.
+        """
+        slices = slicing.slices(volume, self.manifest.preprocessing)
+        found = scope.assess(volume, slices, self.manifest.scope)
+        if not found.inside:
+            return Prediction(found, (), None, None, None, None, None, self.model_id)
+        return self._classify(slices, seed, found, progress)
+
+    def predict_slices(self, slices: Sequence[Slice], seed: bytes, progress: Progress | None = None) -> Prediction:
+        """The answer for 2D images, taken as slices of one study. Raises VolumeError when there are none."""
+        if not slices:
+            raise VolumeError("there are no slices to predict")
+        return self._classify(slices, seed, scope.assess(None, slices, self.manifest.scope), progress)
+
+    def _classify(self, slices: Sequence[Slice], seed: bytes, found: Scope, progress: Progress | None) -> Prediction:
+        images = slicing.normalise(slicing.stack(slices))
+        encoded = self.engine.encode(images, progress)
+        masks = self.head.masks(seed, self.manifest.dropout_samples)
+        logits = self.head.logits(encoded.cls, encoded.hidden, masks)  # (1 + samples, N, 2), the first without dropout
+        side = self.manifest.architecture.grid
+        maps = scaled(encoded.rollout.reshape(-1, side, side))
+        calibrated = probability(logits[0], self.manifest.temperature)
+        samples = probability(logits[1:])
+        whole, study = study_uncertainty(samples), study_probability(calibrated)
+        return Prediction(
+            scope=found,
+            slices=self._slices(slices, logits[0], calibrated, samples, maps),
+            probability=study,
+            spread=whole.spread,
+            predictive_entropy=whole.predictive_entropy,
+            mutual_information=whole.mutual_information,
+            band=self.manifest.thresholds.band(study, whole.spread),
+            model=self.model_id,
+        )
+
+    def _slices(
+        self,
+        slices: Sequence[Slice],
+        logits: NDArray[np.float32],
+        calibrated: NDArray[np.float64],
+        samples: NDArray[np.float64],
+        maps: NDArray[np.float32],
+    ) -> tuple[SlicePrediction, ...]:
+        doubts = [Uncertainty.of(each) for each in samples.T]
+        return tuple(
+            SlicePrediction(
+                slice=item,
+                logits=logits[index],
+                probability=float(calibrated[index]),
+                spread=doubts[index].spread,
+                predictive_entropy=doubts[index].predictive_entropy,
+                mutual_information=doubts[index].mutual_information,
+                rollout=maps[index],
+            )
+            for index, item in enumerate(slices)
+        )
