@@ -1,0 +1,102 @@
+"""Every coded term that the results use, and the private scheme for the few that the standard has no code for.
+
+Public terms: DCM (PS3.16 annex D), SCT, LN, UCUM. Private terms bear the designator 99NEUROSSL, which each report declares
+in its Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1).
+"""
+
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+
+from model.types import Band
+
+PRIVATE_SCHEME = "99NEUROSSL"
+
+
+def _dcm(value: str, meaning: str) -> CodedConcept:
+    return CodedConcept(value, "DCM", meaning)
+
+
+def _sct(value: str, meaning: str) -> CodedConcept:
+    return CodedConcept(value, "SCT", meaning)
+
+
+def _private(value: str, meaning: str) -> CodedConcept:
+    return CodedConcept(value, PRIVATE_SCHEME, meaning)
+
+
+IMAGING_MEASUREMENT_REPORT = _dcm("126000", "Imaging Measurement Report")
+DIAGNOSTIC_IMAGING_REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging study")
+LANGUAGE = _dcm("121049", "Language of Content Item and Descendants")
+ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
+OBSERVER_TYPE = _dcm("121005", "Observer Type")
+DEVICE = _dcm("121007", "Device")
+DEVICE_UID = _dcm("121012", "Device Observer UID")
+DEVICE_NAME = _dcm("121013", "Device Observer Name")
+DEVICE_MANUFACTURER = _dcm("121014", "Device Observer Manufacturer")
+DEVICE_MODEL = _dcm("121015", "Device Observer Model Name")
+DEVICE_SERIAL = _dcm("121016", "Device Observer Serial Number")
+PROCEDURE_REPORTED = _dcm("121058", "Procedure reported")
+MRI_UNSPECIFIED_REGION = CodedConcept("25056-3", "LN", "MRI unspecified body region")  # CID 100
+IMAGE_LIBRARY = _dcm("111028", "Image Library")
+IMAGE_LIBRARY_GROUP = _dcm("126200", "Image Library Group")
+MODALITY = _dcm("121139", "Modality")
+MAGNETIC_RESONANCE = _dcm("MR", "Magnetic Resonance")
+SOURCE = _sct("260753009", "Source")
+IMAGING_MEASUREMENTS = _dcm("126010", "Imaging Measurements")
+MEASUREMENT_GROUP = _dcm("125007", "Measurement Group")
+TRACKING_IDENTIFIER = _dcm("112039", "Tracking Identifier")
+TRACKING_UID = _dcm("112040", "Tracking Unique Identifier")
+FINDING = _dcm("121071", "Finding")
+FINDING_SITE = _sct("363698007", "Finding Site")
+DEMENTIA = _sct("52448006", "Dementia")
+BRAIN = _sct("12738006", "Brain")
+ALGORITHM_NAME = _dcm("111001", "Algorithm Name")
+ALGORITHM_VERSION = _dcm("111003", "Algorithm Version")
+ALGORITHM_PARAMETERS = _dcm("111002", "Algorithm Parameters")
+ALGORITHM_MANUFACTURER = _dcm("122405", "Algorithm Manufacturer")
+PROBABILITY = _dcm("122157", "Probability")
+STANDARD_DEVIATION = _sct("386136009", "Standard Deviation")
+PERCENT = CodedConcept("%", "UCUM", "Percent")
+VISUAL_EXPLANATION = _dcm("130401", "Visual explanation")
+SALIENCY = _dcm("130404", "Saliency")
+SOURCE_OF_MEASUREMENT = _dcm("121112", "Source of Measurement")
+COMMENT = _dcm("121106", "Comment")
+CONCLUSIONS = _dcm("121076", "Conclusions")
+SOURCE_IMAGE_FOR_PROCESSING = _dcm("121322", "Source image for image processing operation")
+PROCESSING_EQUIPMENT = _dcm("109102", "Processing Equipment")
+
+PRESENT = _sct("52101004", "Present")  # CID 240
+ABSENT = _sct("272519000", "Absent")
+UNDETERMINED = _sct("373068000", "Undetermined")
+
+DECISION_BAND = _private("DECISION_BAND", "Decision band")
+PREDICTIVE_ENTROPY = _private("PREDICTIVE_ENTROPY", "Predictive entropy")
+MUTUAL_INFORMATION = _private("MUTUAL_INFORMATION", "Mutual information")
+SLICES_USED = _private("SLICES_USED", "Number of slices used")
+OUT_OF_SCOPE = _private("OUT_OF_SCOPE", "Out of scope, not classified")
+NATS = CodedConcept("{nat}", "UCUM", "nat")
+SLICES = CodedConcept("{slices}", "UCUM", "slices")
+
+BANDS: dict[Band, CodedConcept] = {
+    Band.HIGH_LIKELIHOOD: _private("HIGH_LIKELIHOOD", "High likelihood"),
+    Band.INDETERMINATE: _private("INDETERMINATE", "Indeterminate"),
+    Band.NO_SIGNIFICANT_CHANGES: _private("NO_SIGNIFICANT", "No significant changes"),
+    Band.LOW_CONFIDENCE: _private("LOW_CONFIDENCE", "Low confidence"),
+}
+
+PRESENCE: dict[Band, CodedConcept] = {
+    Band.HIGH_LIKELIHOOD: PRESENT,
+    Band.INDETERMINATE: UNDETERMINED,
+    Band.NO_SIGNIFICANT_CHANGES: ABSENT,
+    Band.LOW_CONFIDENCE: UNDETERMINED,
+}
+
+
+def scheme_identification() -> Dataset:
+    """The item that says whose codes 99NEUROSSL are (PS3.3 C.12.1.1.1)."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE_SCHEME
+    item.CodingSchemeName = "NeuroSSL node private terms"
+    item.CodingSchemeVersion = "1"
+    item.CodingSchemeResponsibleOrganization = "NeuroSSL"
+    return item

@@ -1,0 +1,134 @@
+"""Content items of a structured report (PS3.3 C.17.3), as short as the tree reads; every container is SEPARATE."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    ImageContentItem,
+    NumContentItem,
+    ScoordContentItem,
+    TextContentItem,
+    UIDRefContentItem,
+)
+from pydicom.dataset import Dataset
+
+from node.report import codes
+from node.report.envelope import PRODUCT, Envelope, ascii_text, new_object, reference_item
+from node.report.identity import da, tm
+from node.report.source import Reference
+
+CONTAINS, CONTEXT, ACQUISITION, MODIFIER = "CONTAINS", "HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"
+
+
+def code(name: CodedConcept, value: CodedConcept, relationship: str = CONTAINS) -> ContentItem:
+    """A CODE item."""
+    return CodeContentItem(name, value, relationship)
+
+
+def text(name: CodedConcept, value: str, relationship: str = CONTAINS) -> ContentItem:
+    """A TEXT item, in ASCII; a dash where the value is empty, which TEXT must not be."""
+    return TextContentItem(name, ascii_text(value) or "-", relationship)
+
+
+def uid_reference(name: CodedConcept, value: str, relationship: str = CONTEXT) -> ContentItem:
+    """A UIDREF item."""
+    return UIDRefContentItem(name, value, relationship)
+
+
+def number(name: CodedConcept, value: float, unit: CodedConcept) -> ContentItem:
+    """A NUM item; the value is rounded by the caller to what it means."""
+    return NumContentItem(name, value, unit, relationship_type=CONTAINS)
+
+
+def image(name: CodedConcept, reference: Reference, relationship: str = CONTAINS) -> ContentItem:
+    """An IMAGE item."""
+    return ImageContentItem(
+        name,
+        reference.sop_class_uid,
+        reference.sop_instance_uid,
+        reference.frame_number,
+        relationship_type=relationship,
+    )
+
+
+def container(
+    name: CodedConcept, items: Iterable[ContentItem], relationship: str | None = CONTAINS, template: str | None = None
+) -> ContentItem:
+    """A CONTAINER of these items; the root has no relationship."""
+    item = ContainerContentItem(name, False, template, relationship)
+    item.ContentSequence = ContentSequence(items)
+    return item
+
+
+def outline(columns: int, rows: int, reference: Reference) -> ContentItem:
+    """A closed polyline one pixel inside the frame: it marks the image, no place in it."""
+    right, bottom = max(columns - 1, 2), max(rows - 1, 2)
+    corners = np.array([[1, 1], [right, 1], [right, bottom], [1, bottom], [1, 1]], np.float32)
+    item = ScoordContentItem(codes.SOURCE_OF_MEASUREMENT, "POLYLINE", corners, relationship_type=CONTAINS)
+    item.ContentSequence = ContentSequence([image(codes.SOURCE_OF_MEASUREMENT, reference, "SELECTED FROM")])
+    return item
+
+
+def language_and_observer(envelope: Envelope) -> list[ContentItem]:
+    """TID 1204 and TID 1002 with a device observer (TID 1004)."""
+    settings = envelope.context.settings
+    return [
+        code(codes.LANGUAGE, codes.ENGLISH, MODIFIER),
+        code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
+        uid_reference(codes.DEVICE_UID, envelope.device_uid),
+        text(codes.DEVICE_NAME, settings.station_name, CONTEXT),
+        text(codes.DEVICE_MANUFACTURER, settings.manufacturer, CONTEXT),
+        text(codes.DEVICE_MODEL, PRODUCT, CONTEXT),
+        text(codes.DEVICE_SERIAL, envelope.serial_number, CONTEXT),
+    ]
+
+
+def document(
+    envelope: Envelope, sop_class_uid: str, kind: str, tree: ContentItem, referenced: Sequence[Reference]
+) -> Dataset:
+    """An SR document around the tree (PS3.3 C.17.2); `referenced` are all instances that the tree points to."""
+    target = new_object(envelope, sop_class_uid, kind, 1, kind, "SR")
+    target.update(tree)
+    target.SeriesDescription = "AI dementia report (RUO)"
+    target.CompletionFlag, target.VerificationFlag, target.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
+    target.ReferencedPerformedProcedureStepSequence = []
+    target.PerformedProcedureCodeSequence = []
+    target.CodingSchemeIdentificationSequence = [codes.scheme_identification()]
+    if referenced:
+        target.CurrentRequestedProcedureEvidenceSequence = [_hierarchy(envelope, referenced)]
+    predecessors = _predecessors(envelope, sop_class_uid)
+    if predecessors:
+        target.PredecessorDocumentsSequence = [_hierarchy(envelope, predecessors)]
+    return target
+
+
+def _predecessors(envelope: Envelope, sop_class_uid: str) -> list[Reference]:
+    """The superseded report of the same SOP class; where that was none, every superseded report."""
+    every = [
+        Reference(p.series_instance_uid, p.sop_class_uid, p.sop_instance_uid) for p in envelope.context.predecessor
+    ]
+    return [each for each in every if each.sop_class_uid == sop_class_uid] or every
+
+
+def _hierarchy(envelope: Envelope, references: Iterable[Reference]) -> Dataset:
+    """Hierarchical SOP Instance Reference Macro (PS3.3 C.17-3): study, series, instances, each once."""
+    series: dict[str, dict[str, Reference]] = {}
+    for reference in references:
+        series.setdefault(reference.series_instance_uid, {}).setdefault(reference.sop_instance_uid, reference)
+    item = Dataset()
+    item.StudyInstanceUID = envelope.source.study_instance_uid
+    item.ReferencedSeriesSequence = []
+    for uid, instances in series.items():
+        each = Dataset()
+        each.SeriesInstanceUID = uid
+        each.ReferencedSOPSequence = [
+            reference_item(Reference(r.series_instance_uid, r.sop_class_uid, r.sop_instance_uid))
+            for r in instances.values()
+        ]
+        item.ReferencedSeriesSequence.append(each)
+    return item

@@ -1,0 +1,175 @@
+"""What every result object has in common: identity of patient and study, UIDs, times, equipment, and the file around it.
+
+The objects are written attribute by attribute with pydicom. highdicom's classes for whole documents stamp the time of the
+call, decode the source's values and know no Basic Text SR; its content items and parametric map are used where they serve.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from model.types import ModelId
+from node.config import Destination, Results
+from node.report import codes
+from node.report.identity import IMPLEMENTATION_CLASS_UID, da, derived_uid, digest, dt, local_time, tm
+from node.report.source import Reference, Source, encoded, take_identity
+
+PRODUCT = "NeuroSSL Node"
+IMPLEMENTATION_VERSION_NAME = "NEUROSSL"
+RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for diagnosis. Not a medical device."
+UNTRAINED = "UNTRAINED MODEL - random weights, for testing the installation; the numbers mean nothing."
+
+
+class Predecessor(Protocol):
+    """A report of an earlier revision, as `storage.records.Result` has it."""
+
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+    @property
+    def series_instance_uid(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What shapes the results besides study and prediction. `created_at` is aware; every time in the objects is this one."""
+
+    settings: Results
+    destinations: Sequence[Destination]
+    revision: int
+    created_at: datetime
+    software_version: str
+    predecessor: Sequence[Predecessor] = ()
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """One study's results under way: whose they are, when, by which device, and how their UIDs are derived."""
+
+    source: Source
+    header: Dataset  # the instance that patient and study are taken from
+    context: Context
+    model: ModelId | None
+    key: str
+    at: datetime
+
+    def uid(self, *parts: str) -> str:
+        """A UID of this study, revision, bundle and settings."""
+        return derived_uid("result", self.key, *parts)
+
+    @property
+    def device_uid(self) -> str:
+        """Changes with the bundle and with the software (PS3.3 C.7.5.2, Device UID)."""
+        return derived_uid("device", self.model.sha256 if self.model else "", self.context.software_version)
+
+    @property
+    def serial_number(self) -> str:
+        """The first digits of the bundle's hash; the station's name where no bundle was asked."""
+        return self.model.sha256[:16] if self.model else self.context.settings.station_name
+
+    @property
+    def tracking_uid(self) -> str:
+        """The same finding of the same study, whatever the revision or the bundle."""
+        return derived_uid("tracking", self.source.study_instance_uid)
+
+
+def open_envelope(source: Source, chosen: Sequence[Dataset], model: ModelId | None, context: Context) -> Envelope:
+    """The envelope for the results of this study."""
+    header = source.identity(chosen)
+    settings = context.settings.model_dump_json(exclude={"report_skipped", "capture_skipped"})
+    key = "\n".join(
+        (
+            digest(source.references),
+            model.sha256 if model else "no model",
+            settings,
+            context.software_version,
+            str(context.revision),
+        )
+    )
+    offset = encoded(header, "TimezoneOffsetFromUTC").decode("ascii", "replace")
+    return Envelope(source, header, context, model, key, local_time(context.created_at, offset))
+
+
+def new_object(envelope: Envelope, sop_class_uid: str, kind: str, index: int, series: str, modality: str) -> Dataset:
+    """A data set with everything that does not depend on what is shown: patient, study, series, equipment, SOP common."""
+    target = Dataset()
+    take_identity(envelope.header, target)
+    date, time = da(envelope.at), tm(envelope.at)
+    target.SOPClassUID, target.SOPInstanceUID = sop_class_uid, envelope.uid(kind, str(index))
+    target.InstanceCreationDate, target.InstanceCreationTime = date, time
+    target.ContentDate, target.ContentTime = date, time
+    target.SeriesInstanceUID, target.Modality = envelope.uid("series", series), modality
+    target.SeriesDate, target.SeriesTime = date, time
+    target.InstanceNumber = index
+    target.ContentQualification = "RESEARCH"
+    _put_equipment(envelope, target)
+    target.ContributingEquipmentSequence = [_contributing_equipment(envelope)]
+    return target
+
+
+def _put_equipment(envelope: Envelope, target: Dataset) -> None:
+    settings = envelope.context.settings
+    target.Manufacturer = settings.manufacturer
+    target.ManufacturerModelName = PRODUCT
+    target.DeviceSerialNumber = envelope.serial_number
+    target.SoftwareVersions = envelope.context.software_version
+    target.StationName = settings.station_name
+    if settings.institution_name:
+        target.InstitutionName = settings.institution_name
+
+
+def _contributing_equipment(envelope: Envelope) -> Dataset:
+    """What computed this; its Device UID is new with each bundle (IHE AIR 6.5.3.1)."""
+    item = Dataset()
+    _put_equipment(envelope, item)
+    if envelope.model is not None:
+        item.ManufacturerModelName = ascii_text(envelope.model.name, 64)
+        item.SoftwareVersions = [ascii_text(envelope.model.version, 64), envelope.context.software_version]
+    item.PurposeOfReferenceCodeSequence = [codes.PROCESSING_EQUIPMENT]
+    item.ContributionDateTime = dt(envelope.at)
+    item.ContributionDescription = "Inference of dementia-related changes. " + RESEARCH_USE_ONLY
+    item.DeviceUID = envelope.device_uid
+    return item
+
+
+def reference_item(reference: Reference) -> Dataset:
+    """SOP Instance Reference Macro (PS3.3 table 10-11), with the frame where there is one."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    if reference.frame_number is not None:
+        item.ReferencedFrameNumber = reference.frame_number
+    return item
+
+
+def ascii_text(text: str, limit: int = 1024) -> str:
+    """`text` in printable ASCII without backslash, cut to `limit`: safe in every character set and representation.
+
+    >>> ascii_text("Größe\\\\n", 4)
+    'Gr??'
+    """
+    return "".join(c if c.isascii() and c.isprintable() and c != "\\" else "?" for c in text)[:limit]
+
+
+def encode(dataset: Dataset) -> bytes:
+    """The Part 10 file of this data set, explicit VR little endian; the preamble is zeros."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    dataset.file_meta = meta  # type: ignore[attr-defined]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values carried from the source as they are
+        dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()

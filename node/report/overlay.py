@@ -1,0 +1,151 @@
+"""One slice with its heat map, as a picture whose every pixel has a place in the patient.
+
+The grey anatomy is the slice as the network saw it, bicubic; the heat map is the 14 x 14 attention rollout, bilinear, and
+scaled within its slice, so its colours say where in this slice and not how much compared with another one. Margins for the
+colour bar and the words are outside of the anatomy, and the picture's Image Position (Patient) accounts for them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from model.types import Prediction, Slice, SlicePrediction
+from node.report import drawing
+from node.report.drawing import MUTED, PAGE, TEXT, WARNING, Pixels, write
+
+FIELD = 640  # pixels along the longer side of the anatomy
+TOP, BOTTOM, LEFT, RIGHT = 52, 72, 16, 96  # margins, pixels
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where a picture lies: (x, y, z) LPS mm of its first pixel's centre, directions along a row and down a column."""
+
+    position_mm: tuple[float, float, float]
+    along_row: tuple[float, float, float]
+    along_column: tuple[float, float, float]
+    pixel_spacing_mm: tuple[float, float]  # between rows, between columns (PS3.3 10.7.1.3)
+
+
+def choose(slices: Sequence[SlicePrediction], count: int) -> list[int]:
+    """Which slices are shown: half of them evenly through the slab with both ends, the rest where the probability is
+    highest; in stack order, every index once.
+
+    >>> choose([], 4)
+    []
+    """
+    if count >= len(slices):
+        return list(range(len(slices)))
+    if count < 1:
+        return []
+    even = np.linspace(0, len(slices) - 1, max(count // 2, 1)).round().astype(int).tolist()
+    ranked = sorted(range(len(slices)), key=lambda index: (-slices[index].probability, index))
+    return sorted([*dict.fromkeys([*even, *ranked])][:count])
+
+
+def picture(prediction: Prediction, index: int) -> tuple[Pixels, Plane | None]:
+    """The overlay of slice `index`: (H, W, 3) uint8, and its plane where the slice has one."""
+    item = prediction.slices[index]
+    height, width = field_size(item.slice)
+    canvas = Image.new("RGB", (LEFT + width + RIGHT, TOP + height + BOTTOM), PAGE)
+    canvas.paste(Image.fromarray(blended(item, width, height)), (LEFT, TOP))
+    draw = ImageDraw.Draw(canvas)
+    _captions(draw, prediction, index, width, height)
+    _colour_bar(canvas, draw, LEFT + width + 20, height)
+    _letters(draw, item.slice, width, height)
+    return np.asarray(canvas), _plane(item.slice, width, height)
+
+
+def field_size(item: Slice) -> tuple[int, int]:
+    """Height and width in pixels that show the slice without distortion, the longer one being FIELD."""
+    rows, columns = item.pixels.shape
+    tall, wide = float(rows), float(columns)
+    if item.affine_mm is not None:
+        down, along = np.linalg.norm(item.affine_mm[:3, :2], axis=0)
+        tall, wide = rows * float(down), columns * float(along)
+    scale = FIELD / max(tall, wide)
+    return max(round(tall * scale), 1), max(round(wide * scale), 1)
+
+
+def blended(item: SlicePrediction, width: int, height: int) -> Pixels:
+    """Anatomy and heat map, (height, width, 3) uint8, nothing else."""
+    grey = drawing.resized(item.slice.pixels, width, height, Image.Resampling.BICUBIC)
+    heat = drawing.resized(item.rollout.astype(np.float32), width, height, Image.Resampling.BILINEAR)
+    return drawing.blend(np.asarray(grey, np.uint8), np.asarray(heat, np.float32))
+
+
+def _captions(draw: ImageDraw.ImageDraw, prediction: Prediction, index: int, width: int, height: int) -> None:
+    item, right = prediction.slices[index], LEFT + width + RIGHT - 16
+    write(draw, (LEFT, 8), place(prediction, index), 17, bold=True)
+    write(draw, (LEFT, 30), f"slice probability {100 * item.probability:.0f} % ± {100 * item.spread:.0f} %", 14, MUTED)
+    write(draw, (right, 8), "RESEARCH USE ONLY", 15, WARNING, bold=True, anchor="ra")
+    if not prediction.model.trained:
+        write(draw, (right, 30), "UNTRAINED MODEL", 14, WARNING, bold=True, anchor="ra")
+    below = TOP + height
+    write(draw, (LEFT, below + 8), "Attention rollout 14 x 14, bilinear; colours scaled within this slice.", 13, TEXT)
+    write(draw, (LEFT, below + 26), "Anatomy as the network saw it, bicubic. Attention is no lesion map.", 13, MUTED)
+    model = prediction.model
+    write(draw, (LEFT, below + 48), f"{model.name} {model.version}  sha256 {model.sha256[:12]}", 12, MUTED)
+
+
+def place(prediction: Prediction, index: int) -> str:
+    """Which slice this is, and its height in the patient."""
+    text = f"Slice {index + 1} of {len(prediction.slices)}"
+    position = prediction.slices[index].slice.position_mm
+    return text if position is None else f"{text}, {'H' if position >= 0 else 'F'} {abs(position):.1f} mm"
+
+
+def _colour_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, height: int) -> None:
+    """The colours over mid grey as they look on the anatomy, from low (bottom) to high (top)."""
+    top, length = TOP + height // 4, height // 2
+    ramp = np.repeat(np.linspace(1, 0, length, dtype=np.float32)[:, None], 20, axis=1)
+    canvas.paste(Image.fromarray(drawing.blend(np.full(ramp.shape, 96, np.uint8), ramp)), (left, top))
+    draw.rectangle((left - 1, top - 1, left + 20, top + length), outline=MUTED)
+    for text, y in (("high", top), ("low", top + length - 1)):
+        write(draw, (left + 28, y), text, 13, MUTED, anchor="lm")
+
+
+def _letters(draw: ImageDraw.ImageDraw, item: Slice, width: int, height: int) -> None:
+    """Where the patient's right, left, front and back are."""
+    if item.affine_mm is None:
+        return
+    along, down = item.affine_mm[:3, 1], item.affine_mm[:3, 0]
+    middle_x, middle_y = LEFT + width / 2, TOP + height / 2
+    for vector, at, anchor in (
+        (-along, (LEFT + 6, middle_y), "lm"),
+        (along, (LEFT + width - 6, middle_y), "rm"),
+        (-down, (middle_x, TOP + 4), "ma"),
+        (down, (middle_x, TOP + height - 4), "md"),
+    ):
+        write(draw, at, direction(vector), 18, TEXT, bold=True, anchor=anchor)
+
+
+def direction(vector: NDArray[np.float64]) -> str:
+    """The nearest of L R P A H F for a direction in LPS.
+
+    >>> direction(np.array([0.1, -0.9, 0.0]))
+    'A'
+    """
+    axis = int(np.argmax(np.abs(vector)))
+    return ("LPH", "RAF")[int(vector[axis] < 0)][axis]
+
+
+def _plane(item: Slice, width: int, height: int) -> Plane | None:
+    if item.affine_mm is None:
+        return None
+    rows, columns = item.pixels.shape
+    to_row, to_column = rows / height, columns / width
+    first = item.affine_mm @ [(0.5 - TOP) * to_row - 0.5, (0.5 - LEFT) * to_column - 0.5, 0, 1]
+    down, along = item.affine_mm[:3, 0], item.affine_mm[:3, 1]
+    down_mm, along_mm = float(np.linalg.norm(down)), float(np.linalg.norm(along))
+    return Plane(
+        _three(first[:3]), _three(along / along_mm), _three(down / down_mm), (down_mm * to_row, along_mm * to_column)
+    )
+
+
+def _three(vector: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in vector)
+    return x, y, z

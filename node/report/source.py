@@ -1,0 +1,162 @@
+"""What a result takes over from the study it belongs to: identity of patient and study byte for byte, and references.
+
+Values are carried as the source encoded them, in its character set, however odd they are: a PACS matches on those bytes.
+Nothing is decoded on the way, so a malformed date or name can neither stop a report nor be "corrected" by it. The price:
+every text of our own in these objects is ASCII, which reads the same in each of DICOM's character sets.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+
+from node.errors import MixedPatients, UnreadableInstance
+
+PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
+STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
+TYPE_2 = tuple(keyword for keyword in PATIENT + STUDY if keyword != "StudyInstanceUID")
+WHERE_PRESENT = (
+    "SpecificCharacterSet",
+    "TimezoneOffsetFromUTC",
+    "StudyDescription",
+    "IssuerOfAccessionNumberSequence",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+)
+CARRIED = PATIENT + STUDY + WHERE_PRESENT
+
+
+@dataclass(frozen=True, order=True)
+class Reference:
+    """An instance that a result points to."""
+
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The headers (no pixels) of a study's instances, as `dcmread` gives them.
+
+    Raises MixedPatients when they name more than one StudyInstanceUID or PatientID, UnreadableInstance when there are none
+    or one lacks its UIDs.
+    """
+
+    headers: Sequence[Dataset]
+    references: Mapping[str, Reference] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.headers:
+            raise UnreadableInstance("a report needs at least one instance of its study")
+        object.__setattr__(self, "references", {r.sop_instance_uid: r for r in map(reference_to, self.headers)})
+        for keyword in ("StudyInstanceUID", "PatientID"):
+            values = {encoded(header, keyword) for header in self.headers} - {b""}
+            if len(values) > 1:
+                raise MixedPatients(f"the instances of this study hold {len(values)} different values of {keyword}")
+
+    @property
+    def study_instance_uid(self) -> str:
+        """As text."""
+        return uid_of(self.headers[0], "StudyInstanceUID")
+
+    def identity(self, chosen: Sequence[Dataset] = ()) -> Dataset:
+        """The header that patient and study are taken from: of the chosen series, else an MR image, else any.
+
+        Within those the smallest SOP Instance UID, so that the order of arrival leaves no trace.
+        """
+        return min(chosen or self.headers, key=_suitability)
+
+
+def _suitability(header: Dataset) -> tuple[bool, bool, str]:
+    return (
+        not encoded(header, "PatientID"),
+        encoded(header, "Modality") != b"MR",
+        uid_of(header, "SOPInstanceUID"),
+    )
+
+
+def reference_to(header: Dataset) -> Reference:
+    """The reference to the instance of this header; raises UnreadableInstance where a UID is missing."""
+    return Reference(
+        uid_of(header, "SeriesInstanceUID"), uid_of(header, "SOPClassUID"), uid_of(header, "SOPInstanceUID")
+    )
+
+
+def uid_of(header: Dataset, keyword: str) -> str:
+    """A UID of the header as text; raises UnreadableInstance when it is missing or no UID."""
+    text = encoded(header, keyword).decode("ascii", "replace").strip(" \0")
+    if not UID(text).is_valid or len(text) > 64:
+        raise UnreadableInstance(f"an instance of this study has no valid {keyword}")
+    return text
+
+
+def encoded(header: Dataset, keyword: str) -> bytes:
+    """The value's bytes without padding; empty where the element is absent or empty."""
+    element = carried(header, keyword)
+    return bytes(element.value).strip(b" \0") if isinstance(element, RawDataElement) else b""
+
+
+def carried(header: Dataset, keyword: str | BaseTag) -> DataElement | RawDataElement | None:
+    """The element as it can be written into an explicit VR little endian data set, its value's bytes untouched.
+
+    None where it is absent. An element that somebody has read before is encoded again in the header's character set.
+    """
+    tag = Tag(keyword)
+    if tag not in header:
+        return None
+    vr = dictionary_VR(tag)
+    if vr == "SQ":
+        return DataElement(tag, vr, [_carried_item(item) for item in header[tag].value or []])
+    element = header.get_item(tag)
+    value = element.value if isinstance(element, RawDataElement) else _encode(header, element)
+    value = bytes(value or b"")
+    if len(value) % 2:
+        value += b"\0" if vr == "UI" else b" "
+    return RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+def _carried_item(item: Dataset) -> Dataset:
+    target = Dataset()
+    for tag in item.keys():
+        if tag.is_private:
+            continue
+        element = carried(item, tag)
+        if element is not None:
+            target[tag] = element
+    return target
+
+
+def _encode(header: Dataset, element: DataElement) -> bytes:
+    """The value of an element that was decoded, in the header's character set."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the source's oddities are carried on purpose
+        write_data_element(buffer, element, header.original_character_set)
+    return buffer.getvalue()[8:]  # tag (4 bytes) and length (4 bytes) stand before the value
+
+
+def take_identity(header: Dataset, target: Dataset) -> None:
+    """Put the patient's and study's attributes of `header` into `target`; absent type 2 attributes come empty."""
+    for keyword in CARRIED:
+        element = carried(header, keyword)
+        if element is not None:
+            target[element.tag] = element
+        elif keyword in TYPE_2:
+            setattr(target, keyword, None)

@@ -1,0 +1,156 @@
+"""The structured report: TID 1500 "Measurement Report" with one TID 1501 measurement group.
+
+The tree is the one that opens in viewers, found by experiment: every container SEPARATE, an image library without
+descriptors, one group with tracking identifier and UID and with a spatial coordinate on a key slice (a group without one
+opens to a blank viewport in OHIF 3.13), numbers in percent and never nested.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from highdicom.sr import ContentItem
+from pydicom.dataset import Dataset
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
+
+from model.types import Band, ModelId, Prediction
+from node.report import codes
+from node.report.content import (
+    ACQUISITION,
+    CONTEXT,
+    MODIFIER,
+    code,
+    container,
+    document,
+    image,
+    language_and_observer,
+    number,
+    outline,
+    text,
+    uid_reference,
+)
+from node.report.envelope import RESEARCH_USE_ONLY, UNTRAINED, Envelope
+from node.report.source import Reference
+
+SOP_CLASSES = {"comprehensive": ComprehensiveSRStorage, "comprehensive_3d": Comprehensive3DSRStorage}
+NO_LOCATION = (
+    "The outline spans the whole key slice and marks that image only: it is not the location of a lesion. "
+    "The model classifies the study, it does not localise."
+)
+
+MEANING: dict[Band, str] = {
+    Band.HIGH_LIKELIHOOD: "The calibrated probability of dementia-related changes lies above the upper threshold.",
+    Band.INDETERMINATE: "The calibrated probability lies between the thresholds: the model does not decide.",
+    Band.NO_SIGNIFICANT_CHANGES: "The calibrated probability of dementia-related changes lies below the lower threshold.",
+    Band.LOW_CONFIDENCE: "The dropout samples disagree too much: the model does not decide, the probability is for information.",
+}
+
+
+@dataclass(frozen=True)
+class KeySlice:
+    """The source image that the report points at, and why this one; columns and rows in pixels."""
+
+    reference: Reference
+    columns: int
+    rows: int
+    why: str
+
+
+def measurement_report(
+    envelope: Envelope,
+    variant: str,
+    prediction: Prediction,
+    images: Sequence[Reference],
+    key_slice: KeySlice,
+    captures: Sequence[Reference],
+) -> Dataset:
+    """The report as Comprehensive or Comprehensive 3D SR; `variant` is its kind, "comprehensive" or "comprehensive_3d…".
+
+    images: every instance of the series that was read; captures: the secondary captures that go to the same receiver.
+    """
+    group = container(codes.MEASUREMENT_GROUP, _group(envelope, prediction, key_slice, captures), template="1501")
+    tree = container(
+        codes.IMAGING_MEASUREMENT_REPORT,
+        [
+            *language_and_observer(envelope),
+            code(codes.PROCEDURE_REPORTED, codes.MRI_UNSPECIFIED_REGION, MODIFIER),
+            _image_library(images),
+            container(codes.IMAGING_MEASUREMENTS, [group]),
+        ],
+        relationship=None,
+        template="1500",
+    )
+    return document(envelope, SOP_CLASSES[variant], variant, tree, [*images, *captures])
+
+
+def _image_library(images: Sequence[Reference]) -> ContentItem:
+    """TID 1600, light: references without descriptors, which viewers take from the images themselves."""
+    group = [code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQUISITION)]
+    group.extend(image(codes.SOURCE, reference) for reference in images)
+    return container(codes.IMAGE_LIBRARY, [container(codes.IMAGE_LIBRARY_GROUP, group)])
+
+
+def _group(
+    envelope: Envelope, prediction: Prediction, key_slice: KeySlice, captures: Sequence[Reference]
+) -> Iterator[ContentItem]:
+    yield text(codes.TRACKING_IDENTIFIER, "AI dementia assessment", CONTEXT)
+    yield uid_reference(codes.TRACKING_UID, envelope.tracking_uid)
+    yield code(codes.FINDING, codes.DEMENTIA)
+    yield code(codes.FINDING_SITE, codes.BRAIN, MODIFIER)
+    yield from _algorithm(prediction.model, envelope.context.settings.manufacturer)
+    yield from _numbers(prediction)
+    presence = codes.PRESENCE[prediction.band] if prediction.band else codes.UNDETERMINED
+    yield code(codes.DEMENTIA, presence)
+    yield code(codes.DECISION_BAND, codes.BANDS[prediction.band] if prediction.band else codes.OUT_OF_SCOPE)
+    for capture in captures:
+        yield image(codes.VISUAL_EXPLANATION, capture)
+    yield outline(key_slice.columns, key_slice.rows, key_slice.reference)
+    for sentence in (*statements(prediction), key_slice.why, NO_LOCATION):
+        yield text(codes.COMMENT, sentence)
+
+
+def _algorithm(model: ModelId, manufacturer: str) -> Iterator[ContentItem]:
+    """TID 4019: name, version and every number that shaped the answer."""
+    yield text(codes.ALGORITHM_NAME, model.name, MODIFIER)
+    yield text(codes.ALGORITHM_VERSION, model.version, MODIFIER)
+    for line in parameters(model):
+        yield text(codes.ALGORITHM_PARAMETERS, line, MODIFIER)
+
+
+def parameters(model: ModelId) -> Iterator[str]:
+    """`name=value` of every field of the model's identity that is not its name or version, mappings unfolded."""
+    for each in fields(model):
+        value = getattr(model, each.name)
+        if isinstance(value, Mapping):
+            yield from (f"{each.name}.{key}={_plain(value[key])}" for key in sorted(value))
+        elif each.name not in ("name", "version"):
+            yield f"{each.name}={_plain(value)}"
+
+
+def _plain(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _numbers(prediction: Prediction) -> Iterator[ContentItem]:
+    if prediction.probability is not None:
+        yield number(codes.PROBABILITY, round(100 * prediction.probability, 2), codes.PERCENT)
+    if prediction.spread is not None:
+        yield number(codes.STANDARD_DEVIATION, round(100 * prediction.spread, 2), codes.PERCENT)
+    if prediction.predictive_entropy is not None:
+        yield number(codes.PREDICTIVE_ENTROPY, round(prediction.predictive_entropy, 4), codes.NATS)
+    if prediction.mutual_information is not None:
+        yield number(codes.MUTUAL_INFORMATION, round(prediction.mutual_information, 4), codes.NATS)
+    yield number(codes.SLICES_USED, len(prediction.slices), codes.SLICES)
+
+
+def statements(prediction: Prediction) -> Iterator[str]:
+    """The result in sentences, the limits of its use first."""
+    yield RESEARCH_USE_ONLY
+    if not prediction.model.trained:
+        yield UNTRAINED
+    if not prediction.scope.inside:
+        yield f"Out of scope, not classified: {prediction.scope.reason}"
+        yield from (
+            f"Scope measurement {key}={value:.6g}" for key, value in sorted(prediction.scope.measurements.items())
+        )
+    elif prediction.band is not None:
+        yield f"Decision band: {prediction.band}. {MEANING[prediction.band]}"
