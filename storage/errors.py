@@ -1,11 +1,15 @@
 """What can go wrong while storing, sorted by what to do next.
 
 StorageError
-├── StorageFull        no space below the watermark: refuse for now, the sender tries again (0xA700)
+├── StorageFull        the disk takes no more, or failed a write: refuse for now, the sender tries again (0xA700)
 ├── DatabaseBusy       another process held the database longer than the busy timeout: try again
-├── DatabaseUnusable   corrupt, or written by a newer version: stop and say so
+├── DatabaseUnusable   corrupt, newer than this program, or empty beside stored files: stop and say so
+├── FolderUnusable     the data folder cannot be made, or is not safely ours: stop and say so
 ├── FolderInUse        another process holds the lock of this data folder: stop and say so
-├── LeaseLost          the job is not ours any more: drop the work, write nothing
+├── FileAltered        a stored file is missing, or no longer what was stored: give up on what needs it
+├── UnsafePath         a path leads out of the data folder: refuse it
+├── ResultConflict     a result of this UID exists with another content: keep the first
+├── LeaseLost          the job or delivery is not ours any more: drop the work, write nothing
 ├── NotFound           no such study, job or delivery
 └── InvalidTransition  the transition table does not allow this change of state
 """
@@ -16,7 +20,7 @@ class StorageError(Exception):
 
 
 class StorageFull(StorageError):
-    """No space below the watermark."""
+    """The disk takes no more, or failed a write."""
 
 
 class DatabaseBusy(StorageError):
@@ -24,15 +28,31 @@ class DatabaseBusy(StorageError):
 
 
 class DatabaseUnusable(StorageError):
-    """The database is corrupt, or written by a newer version."""
+    """The database is corrupt, newer than this program, or empty beside stored files."""
+
+
+class FolderUnusable(StorageError):
+    """The data folder cannot be made, or is not safely ours."""
 
 
 class FolderInUse(StorageError):
     """Another process holds the lock of this data folder."""
 
 
+class FileAltered(StorageError):
+    """A stored file is missing, or no longer what was stored."""
+
+
+class UnsafePath(StorageError):
+    """A path leads out of the data folder."""
+
+
+class ResultConflict(StorageError):
+    """A result of this UID exists with another content."""
+
+
 class LeaseLost(StorageError):
-    """The job is not ours any more."""
+    """The job or delivery is not ours any more."""
 
 
 class NotFound(StorageError):

@@ -44,7 +44,7 @@ JOB_TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.RUNNING, JobState.REPORTED): "results encoded",
     (JobState.RUNNING, JobState.SKIPPED): "nothing to classify",
     (JobState.RUNNING, JobState.FAILED): "a permanent error, or no attempts left",
-    (JobState.RUNNING, JobState.CANCELLED): "cancelled by an operator: the worker loses its lease",
+    (JobState.RUNNING, JobState.CANCELLED): "cancelled by an operator: the worker loses its lease; or overtaken",
     (JobState.REPORTED, JobState.DONE): "every delivery acknowledged",
     (JobState.REPORTED, JobState.FAILED): "a destination refused a result for good",
     (JobState.REPORTED, JobState.CANCELLED): "cancelled by an operator before everything was sent",
@@ -66,7 +66,9 @@ DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {
     (DeliveryState.REFUSED, DeliveryState.PENDING): "an operator's retry",
 }
 
-TRANSITIONS: dict[tuple[StrEnum, StrEnum], str] = {**STUDY_TRANSITIONS, **JOB_TRANSITIONS, **DELIVERY_TRANSITIONS}  # type: ignore[dict-item]
+TRANSITIONS: dict[tuple[StrEnum, StrEnum], str] = {}
+for _table in (STUDY_TRANSITIONS, JOB_TRANSITIONS, DELIVERY_TRANSITIONS):
+    TRANSITIONS.update(_table)  # type: ignore[arg-type]
 
 
 def check(before: StrEnum, after: StrEnum) -> str:

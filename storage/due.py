@@ -1,0 +1,17 @@
+"""When a waiting row may be taken, also after the clock was set back.
+
+A row waits until `available_at`. If the clock ran ahead when the row was written and was put right since, that moment
+may be years away; such a row shows itself by an `updated_at` in the future, or by a wait longer than any that we ask
+for.
+"""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+LONGEST_WAIT = timedelta(days=1)
+
+
+def is_due(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
+    """A row of `table` (with `available_at` and `updated_at`) need not wait any longer."""
+    return sa.or_(table.c.available_at <= now, table.c.updated_at > now, table.c.available_at > now + LONGEST_WAIT)

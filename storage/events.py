@@ -1,0 +1,52 @@
+"""What happened, in the order in which it happened. Rows are only added."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from storage.engine import Database
+from storage.records import Event
+from storage.schema import columns, events
+
+
+def append(
+    connection: sa.Connection,
+    *,
+    at: datetime,
+    name: str,
+    study: str | sa.ScalarSelect[str] | None = None,
+    job: int | None = None,
+    delivery: int | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    reason: str = "",
+) -> None:
+    """Note one thing, in the transaction that makes it true."""
+    connection.execute(
+        events.insert().values(
+            at=at,
+            study_instance_uid=study,
+            job_id=job,
+            delivery_id=delivery,
+            name=name,
+            before=before,
+            after=after,
+            reason=reason,
+        )
+    )
+
+
+def of_study(db: Database, study_instance_uid: str) -> list[Event]:
+    """All of a study, oldest first, those of its jobs and deliveries among them."""
+    return _where(db, events.c.study_instance_uid == study_instance_uid)
+
+
+def of_job(db: Database, job_id: int) -> list[Event]:
+    """All of a job, oldest first, those of its deliveries among them."""
+    return _where(db, events.c.job_id == job_id)
+
+
+def _where(db: Database, condition: sa.ColumnElement[bool]) -> list[Event]:
+    query = sa.select(*columns(events, Event)).where(condition).order_by(events.c.event_id)
+    with db.reading() as connection:
+        return [Event(**row._asdict()) for row in connection.execute(query)]

@@ -1,0 +1,245 @@
+"""Files that are written once and never changed: the bytes as received, and the results as encoded.
+
+A file gets its name only when its content is on the disk: written in `tmp/`, synced, renamed, folder synced. Its name
+holds a hash of the UID (never the peer's text), a hash of the whole file, and a random part, so that no two writes
+ever share a name.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy as sa
+
+from storage.digest import ContentHash
+from storage.engine import Database
+from storage.errors import FileAltered, StorageFull
+from storage.folder import DataFolder
+from storage.schema import doomed_files, instances, results
+
+Area = Literal["instances", "results"]
+_NAME = re.compile(r"[0-9a-f]{64}\.([0-9a-f]{32})\.[0-9a-f]{8}")
+_TABLES = {"instances": instances, "results": results}
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A durable file."""
+
+    path: str  # relative to the data folder
+    sha256: str  # as its record has it: of the data set for an instance, of the whole file for a result
+    size_bytes: int  # of the whole file
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What `sweep` put away."""
+
+    leftovers: int  # writes that never ended
+    doomed: int  # files whose rows retention had deleted
+    strays: int  # results that no row took
+
+
+def write(
+    folder: DataFolder, name_hint: str, chunks: Iterable[bytes | memoryview], *, area: Area = "instances"
+) -> StoredFile:
+    """Make a file durable. `name_hint` is the SOP Instance UID.
+
+    Raises StorageFull when the disk does not take it; then nothing is left of it.
+    """
+    temporary = folder.root / "tmp" / f"{secrets.token_hex(16)}.part"
+    try:
+        digest = ContentHash(skip_header=area == "instances")
+        with _new_file(temporary) as descriptor:
+            for chunk in chunks:
+                digest.update(chunk)
+                _write_all(descriptor, chunk)
+            os.fsync(descriptor)
+        path = _name(area, name_hint, digest)
+        _rename_durably(folder, temporary, folder.root / path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageFull(f"the data folder does not take a file of {area}: {error.strerror}") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return StoredFile(path, digest.content, digest.size_bytes)
+
+
+def verify(folder: DataFolder, path: str, sha256: str) -> Path:
+    """The file, read through and found to be what was stored under this hash.
+
+    Raises FileAltered when it is missing, altered, or not a plain file; UnsafePath.
+    """
+    stored = read_back(folder, path)
+    if stored.sha256 != sha256:
+        raise FileAltered(f"{path}: its content is not what was stored")
+    return folder.path(path)
+
+
+def read_back(folder: DataFolder, path: str) -> StoredFile:
+    """What `write` said of this file, from the file itself.
+
+    Raises FileAltered when it is missing, not a plain file, or its content does not fit its name; UnsafePath.
+    """
+    digest = ContentHash(skip_header=path.startswith("instances/"))
+    try:
+        descriptor = os.open(folder.path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except OSError as error:
+        raise FileAltered(f"{path}: {error.strerror}") from error
+    named = _NAME.fullmatch(Path(path).name)
+    if named and named[1] != digest.whole[:32]:
+        raise FileAltered(f"{path}: its content is not what was stored")
+    return StoredFile(path, digest.content, digest.size_bytes)
+
+
+def discard(folder: DataFolder, db: Database, path: str) -> None:
+    """Delete a file that did not get a row (a duplicate, a refused conflict); one that a row refers to stays."""
+    with db.reading() as connection:
+        if _known(connection, _area(path), [path]):
+            return
+    folder.path(path).unlink(missing_ok=True)
+
+
+def disk_use_percent(folder: DataFolder) -> float:
+    """How full the disk of this folder is, as `df` counts: of what this user may use."""
+    disk = os.statvfs(folder.root)
+    used = disk.f_blocks - disk.f_bfree
+    return 100 * used / max(1, used + disk.f_bavail)
+
+
+def orphans(folder: DataFolder, db: Database, area: Area = "instances") -> Iterator[str]:
+    """Stored files without a row: left by a crash between file and row, or all of them when the database was lost.
+
+    A file that is just being registered is among them: ask before the listener starts.
+    """
+    for batch in _batches(_stored(folder, area)):
+        with db.reading() as connection:
+            known = _known(connection, area, batch)
+            doomed = set(
+                connection.execute(sa.select(doomed_files.c.path).where(doomed_files.c.path.in_(batch))).scalars()
+            )
+        yield from (path for path in batch if path not in known and path not in doomed)
+
+
+def sweep(folder: DataFolder, db: Database, now: datetime, grace_s: float = 3600) -> Swept:
+    """Put away what crashes left: unfinished writes, files whose rows are gone, results that no row took.
+
+    Only what is older than `grace_s` (doomed files at once), so that it may run at any time. Instances without a row
+    are not touched: the caller registers them again, see `orphans`.
+    """
+    grace = timedelta(seconds=grace_s)
+    leftovers = [f"tmp/{entry.name}" for entry in _scan(folder.root / "tmp") if _is_old(entry, now, grace)]
+    strays = [path for path in orphans(folder, db, "results") if _is_old(folder.root / path, now, grace)]
+    for path in (*leftovers, *strays):
+        (folder.root / path).unlink(missing_ok=True)
+    return Swept(len(leftovers), delete_doomed(folder, db), len(strays))
+
+
+def delete_doomed(folder: DataFolder, db: Database) -> int:
+    """Delete the files whose rows are gone, durably, and only then forget that they are doomed."""
+    with db.reading() as connection:
+        paths = list(connection.execute(sa.select(doomed_files.c.path)).scalars())
+    for path in paths:
+        folder.path(path).unlink(missing_ok=True)
+    for parent in {folder.path(path).parent for path in paths}:
+        _sync_folder(parent)
+    for batch in _batches(paths):
+        with db.transaction() as connection:
+            connection.execute(doomed_files.delete().where(doomed_files.c.path.in_(batch)))
+    return len(paths)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
+    left = memoryview(chunk).cast("B")
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _name(area: Area, name_hint: str, digest: ContentHash) -> str:
+    uid = hashlib.sha256(name_hint.encode()).hexdigest()
+    return f"{area}/{uid[:2]}/{uid}.{digest.whole[:32]}.{secrets.token_hex(4)}"
+
+
+def _rename_durably(folder: DataFolder, source: Path, target: Path) -> None:
+    """The renamed file and its folder survive a power cut once this returns."""
+    try:
+        target.parent.mkdir(mode=0o700)
+        _sync_folder(target.parent.parent)
+    except FileExistsError:
+        pass
+    folder.path(str(target.relative_to(folder.root)))
+    source.rename(target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _area(path: str) -> Area:
+    return "results" if path.startswith("results/") else "instances"
+
+
+def _known(connection: sa.Connection, area: Area, paths: list[str]) -> set[str]:
+    column = _TABLES[area].c.path
+    return set(connection.execute(sa.select(column).where(column.in_(paths))).scalars())
+
+
+def _stored(folder: DataFolder, area: Area) -> Iterator[str]:
+    for part in _scan(folder.root / area):
+        if part.is_dir(follow_symlinks=False):
+            yield from (
+                f"{area}/{part.name}/{entry.name}"
+                for entry in _scan(Path(part.path))
+                if entry.is_file(follow_symlinks=False)
+            )
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_old(entry: os.DirEntry[str] | Path, now: datetime, grace: timedelta) -> bool:
+    """Also when it seems to be of the future: the clock was set back since."""
+    try:
+        changed = datetime.fromtimestamp(os.lstat(entry).st_mtime, UTC)
+    except FileNotFoundError:
+        return False
+    return abs(now - changed) >= grace
+
+
+def _batches(paths: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for path in paths:
+        batch.append(path)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,88 @@
+"""The data folder: where everything lies, who may read it, and who holds it."""
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from storage.errors import FolderInUse, FolderUnusable, UnsafePath
+
+_PARTS = ("instances", "results", "tmp", "locks")
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A folder that only this service reads and writes: folders 0700, files 0600.
+
+    instances/  received instances    results/  encoded results    tmp/  files being written    locks/  who is running
+    """
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file; its -wal and -shm lie beside it."""
+        return self.root / "neurossl.sqlite"
+
+    def create(self) -> None:
+        """Make what is missing, and take away what others may do.
+
+        Raises FolderUnusable when that fails, or when a part of it is a link to somewhere else.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.root, *(self.root / part for part in _PARTS)):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                if folder != self.root and folder.is_symlink():
+                    raise FolderUnusable(f"{folder}: is a link; a data folder must hold its own folders")
+                folder.chmod(0o700)
+        except OSError as error:
+            raise FolderUnusable(f"{error.filename}: cannot be used as data folder: {error.strerror}") from error
+
+    def path(self, relative: str) -> Path:
+        """Where a stored file lies.
+
+        Raises UnsafePath when it would be outside this folder, by its name or through a link.
+        """
+        name = PurePosixPath(relative)
+        if not relative or name.is_absolute() or ".." in name.parts or "\0" in relative:
+            raise UnsafePath(f"{relative!r} leads out of the data folder")
+        path = self.root / name
+        if not path.parent.resolve().is_relative_to(self.root.resolve()):
+            raise UnsafePath(f"{relative!r} leads out of the data folder through a link")
+        return path
+
+    @contextmanager
+    def lock(self, name: str, *, wait_s: float = 0) -> Iterator[None]:
+        """Hold the lock of this name as long as the context lasts; the kernel lets it go when the process dies.
+
+        Processes forked meanwhile hold it too: start others by exec.
+        Raises FolderInUse when another process still holds it after `wait_s` seconds.
+        """
+        if not re.fullmatch(r"[a-z0-9_-]{1,64}", name):
+            raise UnsafePath(f"{name!r} is no name for a lock")
+        path = self.root / "locks" / name
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _flock(descriptor, path, wait_s)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _flock(descriptor: int, path: Path, wait_s: float) -> None:
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
+                raise FolderInUse(f"{path}: held by process {holder}") from None
+        time.sleep(0.02)

@@ -1,0 +1,335 @@
+"""Results on their way to their destinations: committed with their job, claimed, acknowledged, proved.
+
+A delivery counts its attempt at the claim. What the office says of a delivery is only heard while the delivery is still
+in the state, and at the attempt, at which the office took it. Each change looks again at the job: it is DONE when every
+delivery is acknowledged and proved, FAILED when all came to an end and a destination refused one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from storage import events, moves, queue
+from storage.due import is_due
+from storage.engine import Database
+from storage.errors import NotFound, ResultConflict
+from storage.records import Delivery, Job, Proof, Result
+from storage.schema import columns, jobs, one_of
+from storage.schema import deliveries as deliveries_table
+from storage.schema import results as results_table
+from storage.states import DeliveryState, JobState, check
+
+_DELIVERY = columns(deliveries_table, Delivery)
+_RESULT = columns(results_table, Result)
+_UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
+
+
+@dataclass(frozen=True)
+class NewDelivery:
+    """One result that one destination shall get."""
+
+    sop_instance_uid: str
+    destination: str
+    proof: Proof = Proof.NONE
+
+
+def complete(
+    db: Database,
+    job: Job,
+    state: JobState,
+    results: Sequence[Result],
+    deliveries: Sequence[NewDelivery],
+    outcome: Mapping[str, Any],
+    reason: str,
+    now: datetime,
+) -> Job:
+    """The work is done: REPORTED or SKIPPED, with its results and their deliveries, all in one transaction.
+
+    The files of `results` are durable by now. A result that an earlier run of the job left is kept as it is, and what
+    was sent of it is not sent again. With nothing to deliver, REPORTED goes on to DONE.
+
+    Raises LeaseLost, and ResultConflict when the UID of a result is taken by another job.
+    """
+    if state not in (JobState.REPORTED, JobState.SKIPPED):
+        raise ValueError(f"a job is completed as reported or skipped, not as {state}")
+    with db.transaction() as connection:
+        current = queue.held(connection, job)
+        ordinals = {result.sop_instance_uid: _keep(connection, current, result) for result in results}
+        for delivery in deliveries:
+            _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
+        moves.job(connection, current, state, reason, now, outcome=outcome)
+        return _settle(connection, job.job_id, now)
+
+
+def claim(db: Database, destination: str, now: datetime) -> Delivery | None:
+    """The next due delivery to this destination, now SENDING and its attempt counted; None when there is nothing to do.
+
+    Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination.
+    """
+    with db.reading() as connection:  # an idle office takes no lock
+        if _next(connection, destination, now) is None:
+            return None
+    with db.transaction() as connection:
+        delivery = _next(connection, destination, now)
+        if delivery is None:
+            return None
+        attempt = delivery.attempt + 1
+        return moves.delivery(connection, delivery, DeliveryState.SENDING, f"attempt {attempt}", now, attempt=attempt)
+
+
+def sent(db: Database, delivery: Delivery, reason: str, now: datetime) -> Delivery:
+    """The destination acknowledged it. Raises LeaseLost."""
+    return _move(db, delivery, DeliveryState.SENT, reason, now)
+
+
+def postpone(db: Database, delivery: Delivery, reason: str, available_at: datetime, now: datetime) -> Delivery:
+    """A transient failure: PENDING again, not before `available_at`. Raises LeaseLost."""
+    return _move(db, delivery, DeliveryState.PENDING, reason, now, available_at=available_at)
+
+
+def refuse(db: Database, delivery: Delivery, reason: str, now: datetime) -> Delivery:
+    """The destination will not take it; only an operator's retry moves it on. Raises LeaseLost."""
+    return _move(db, delivery, DeliveryState.REFUSED, reason, now)
+
+
+def awaiting_commitment(db: Database, destination: str) -> list[Delivery]:
+    """What this destination acknowledged and has still to prove, oldest first.
+
+    `transaction_uid` says whether a request is under way, `updated_at` since when.
+    """
+    condition = sa.and_(
+        deliveries_table.c.destination == destination,
+        one_of(deliveries_table.c.state, [DeliveryState.SENT]),
+        deliveries_table.c.proof != Proof.NONE,
+    )
+    return _deliveries(db, condition)
+
+
+def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str, now: datetime) -> list[Delivery]:
+    """Note the transaction under which proof is asked for; to be called before the request is sent.
+
+    What is no longer SENT is left out of the answer.
+    """
+    with db.transaction() as connection:
+        found = connection.execute(
+            deliveries_table.update()
+            .where(
+                deliveries_table.c.delivery_id.in_([delivery.delivery_id for delivery in deliveries]),
+                deliveries_table.c.state == DeliveryState.SENT,
+            )
+            .values(transaction_uid=transaction_uid, updated_at=now)
+            .returning(*_DELIVERY)
+        ).all()
+        asked = [Delivery(**row._asdict()) for row in found]
+        for job_id in sorted({delivery.job_id for delivery in asked}):
+            count = sum(delivery.job_id == job_id for delivery in asked)
+            reason = f"{count} results, transaction {transaction_uid}"
+            study = _get_job(connection, job_id).study_instance_uid
+            events.append(connection, at=now, name="commitment requested", study=study, job=job_id, reason=reason)
+        return asked
+
+
+def committed(db: Database, delivery: Delivery, now: datetime) -> Delivery:
+    """The destination proved that it keeps it; to be told twice changes nothing. Raises LeaseLost."""
+    if delivery.state is DeliveryState.COMMITTED:
+        return delivery
+    return _move(db, delivery, DeliveryState.COMMITTED, f"proved by {delivery.proof}", now)
+
+
+def uncommitted(db: Database, delivery: Delivery, reason: str, available_at: datetime, now: datetime) -> Delivery:
+    """The destination says that it does not have it: the same bytes are sent again. Raises LeaseLost."""
+    again = {"available_at": available_at, "transaction_uid": None}
+    return _move(db, delivery, DeliveryState.PENDING, reason, now, **again)
+
+
+def release(db: Database, now: datetime) -> int:
+    """What an office that died was sending waits again; for the start of the one office."""
+    with db.transaction() as connection:
+        query = sa.select(*_DELIVERY).where(one_of(deliveries_table.c.state, [DeliveryState.SENDING]))
+        found = [Delivery(**row._asdict()) for row in connection.execute(query)]
+        for delivery in found:
+            reason = "the office stopped while sending: the same bytes go again"
+            _move_within(connection, delivery, DeliveryState.PENDING, reason, now, available_at=now)
+    return len(found)
+
+
+def by_transaction(db: Database, transaction_uid: str) -> list[Delivery]:
+    """What a storage commitment report speaks of."""
+    return _deliveries(db, deliveries_table.c.transaction_uid == transaction_uid)
+
+
+def of_job(db: Database, job_id: int) -> list[Delivery]:
+    """All deliveries of a job, in the order of sending."""
+    return _deliveries(db, deliveries_table.c.job_id == job_id)
+
+
+def counts(db: Database) -> dict[tuple[str, DeliveryState], int]:
+    """How many deliveries of each destination are in each state; what is not there counts zero."""
+    group = (deliveries_table.c.destination, deliveries_table.c.state)
+    with db.reading() as connection:
+        rows = connection.execute(sa.select(*group, sa.func.count()).group_by(*group))
+        return {(row[0], row[1]): row[2] for row in rows}
+
+
+def results_of_job(db: Database, job_id: int) -> list[Result]:
+    """The results of a job, in the order of sending."""
+    order = (results_table.c.ordinal, results_table.c.sop_instance_uid)
+    query = sa.select(*_RESULT).where(results_table.c.job_id == job_id).order_by(*order)
+    with db.reading() as connection:
+        return [Result(**row._asdict()) for row in connection.execute(query)]
+
+
+def result(db: Database, sop_instance_uid: str) -> Result | None:
+    """The result of this UID, if it is one of ours."""
+    with db.reading() as connection:
+        return _result(connection, sop_instance_uid)
+
+
+def previous_report(db: Database, study_instance_uid: str, before_revision: int) -> list[Result]:
+    """The structured reports of the latest earlier revision: what a new report names as its predecessor.
+
+    One that every destination refused is left out: a reference to it would lead nowhere.
+    """
+    delivered, refused = deliveries_table.alias("delivered"), deliveries_table.alias("refused")
+    of = results_table.c.sop_instance_uid
+    query = (
+        sa.select(*_RESULT, jobs.c.revision)
+        .join(jobs, jobs.c.job_id == results_table.c.job_id)
+        .where(
+            jobs.c.study_instance_uid == study_instance_uid,
+            jobs.c.revision < before_revision,
+            results_table.c.kind.startswith("sr_"),
+            sa.or_(
+                ~sa.exists().where(refused.c.sop_instance_uid == of),
+                sa.exists().where(delivered.c.sop_instance_uid == of, delivered.c.state != DeliveryState.REFUSED),
+            ),
+        )
+        .order_by(jobs.c.revision.desc(), results_table.c.ordinal, of)
+    )
+    with db.reading() as connection:
+        rows = [row._asdict() for row in connection.execute(query)]
+    latest = rows[0]["revision"] if rows else None
+    return [Result(**row) for row in rows if row.pop("revision") == latest]
+
+
+def _next(connection: sa.Connection, destination: str, now: datetime) -> Delivery | None:
+    earlier, earlier_job = deliveries_table.alias("earlier"), jobs.alias("earlier_job")
+    overtaken = sa.exists().where(
+        earlier.c.job_id == earlier_job.c.job_id,
+        earlier_job.c.study_instance_uid == jobs.c.study_instance_uid,
+        earlier.c.destination == destination,
+        one_of(earlier.c.state, _UNSENT),
+        sa.tuple_(earlier.c.job_id, earlier.c.ordinal)
+        < sa.tuple_(deliveries_table.c.job_id, deliveries_table.c.ordinal),
+    )
+    query = (
+        sa.select(*_DELIVERY)
+        .join(jobs, jobs.c.job_id == deliveries_table.c.job_id)
+        .where(
+            deliveries_table.c.destination == destination,
+            one_of(deliveries_table.c.state, _UNSENT),
+            deliveries_table.c.state == DeliveryState.PENDING,
+            is_due(deliveries_table, now),
+            jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
+            ~overtaken,
+        )
+        .order_by(deliveries_table.c.job_id, deliveries_table.c.ordinal, deliveries_table.c.delivery_id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Delivery(**row._asdict())
+
+
+def _keep(connection: sa.Connection, job: Job, new: Result) -> int:
+    """The ordinal of the result, which is written unless an earlier run of this job already did."""
+    known = _result(connection, new.sop_instance_uid)
+    if known is None:
+        connection.execute(results_table.insert(), vars(new) | {"job_id": job.job_id})
+        return new.ordinal
+    if known.job_id != job.job_id:
+        raise ResultConflict(f"result {new.sop_instance_uid} belongs to job {known.job_id}, not to job {job.job_id}")
+    return known.ordinal
+
+
+def _plan(connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+    connection.execute(
+        sqlite.insert(deliveries_table)
+        .values(
+            job_id=job.job_id,
+            sop_instance_uid=new.sop_instance_uid,
+            destination=new.destination,
+            ordinal=ordinal,
+            state=DeliveryState.PENDING,
+            attempt=0,
+            reason="to be sent",
+            proof=new.proof,
+            available_at=now,
+            updated_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["sop_instance_uid", "destination", "job_id"])
+    )
+
+
+def _move(
+    db: Database, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
+) -> Delivery:
+    with db.transaction() as connection:
+        return _move_within(connection, delivery, after, reason, now, **values)
+
+
+def _move_within(
+    connection: sa.Connection, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
+) -> Delivery:
+    moved = moves.delivery(connection, delivery, after, reason, now, **values)
+    job = _settle(connection, delivery.job_id, now)
+    if after is DeliveryState.PENDING and job.state is JobState.CANCELLED:
+        moved = moves.delivery(connection, moved, DeliveryState.REFUSED, "its job was cancelled", now)
+    return moved
+
+
+def _settle(connection: sa.Connection, job_id: int, now: datetime) -> Job:
+    """Look whether all deliveries of a reported job came to an end."""
+    job = _get_job(connection, job_id)
+    if job.state is not JobState.REPORTED:
+        return job
+    query = sa.select(*_DELIVERY).where(deliveries_table.c.job_id == job_id)
+    all_ = [Delivery(**row._asdict()) for row in connection.execute(query)]
+    if not all(_ended(delivery) for delivery in all_):
+        return job
+    refused = [delivery for delivery in all_ if delivery.state is DeliveryState.REFUSED]
+    if refused:
+        names = ", ".join(sorted({delivery.destination for delivery in refused}))
+        reason = f"{len(refused)} of {len(all_)} results refused by {names}: {refused[0].reason}"
+        return moves.job(connection, job, JobState.FAILED, reason, now)
+    return moves.job(connection, job, JobState.DONE, check(JobState.REPORTED, JobState.DONE), now)
+
+
+def _ended(delivery: Delivery) -> bool:
+    """Nothing more will happen to it by itself."""
+    if delivery.state is DeliveryState.SENT:
+        return delivery.proof is Proof.NONE
+    return delivery.state in (DeliveryState.COMMITTED, DeliveryState.REFUSED)
+
+
+def _get_job(connection: sa.Connection, job_id: int) -> Job:
+    row = connection.execute(sa.select(*columns(jobs, Job)).where(jobs.c.job_id == job_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
+    return Job(**row._asdict())
+
+
+def _result(connection: sa.Connection, sop_instance_uid: str) -> Result | None:
+    query = sa.select(*_RESULT).where(results_table.c.sop_instance_uid == sop_instance_uid)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Result(**row._asdict())
+
+
+def _deliveries(db: Database, condition: sa.ColumnElement[bool]) -> list[Delivery]:
+    order = (deliveries_table.c.job_id, deliveries_table.c.ordinal, deliveries_table.c.delivery_id)
+    with db.reading() as connection:
+        rows = connection.execute(sa.select(*_DELIVERY).where(condition).order_by(*order))
+        return [Delivery(**row._asdict()) for row in rows]

@@ -1,0 +1,234 @@
+"""Jobs on their way through the workers: claimed under a lease, given back, given up.
+
+A lease names its owner and the boot of the machine. It is renewed while the work goes on, and ends with its time, with
+`release` when its owner is known to be dead, or with the boot. Owner and attempt together are the key to a running job:
+whoever holds an older key writes nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import moves
+from storage.due import LONGEST_WAIT, is_due
+from storage.engine import Database
+from storage.errors import InvalidTransition, LeaseLost, NotFound
+from storage.records import Delivery, Job
+from storage.schema import columns, deliveries, jobs, one_of
+from storage.states import DeliveryState, JobState
+
+
+def claim(db: Database, owner: str, lease_s: float, now: datetime) -> Job | None:
+    """The oldest due job, now RUNNING and its attempt counted; None when there is nothing to do.
+
+    A job that has no attempts left fails instead. While a job of a study runs, the next one of it waits: its report
+    names the first one's as predecessor.
+    """
+    with db.reading() as connection:  # an idle worker takes no lock
+        if _next(connection, now) is None:
+            return None
+    with db.transaction() as connection:
+        while (job := _next(connection, now)) is not None:
+            if job.attempt < job.maximum_attempts:
+                return moves.job(
+                    connection,
+                    job,
+                    JobState.RUNNING,
+                    f"attempt {job.attempt + 1} of {job.maximum_attempts}, by {owner}",
+                    now,
+                    attempt=job.attempt + 1,
+                    lease_owner=owner,
+                    lease_boot=db.boot,
+                    lease_expires_at=now + timedelta(seconds=lease_s),
+                )
+            moves.job(connection, job, JobState.FAILED, _given_up(job, job.reason), now)
+    return None
+
+
+def renew(db: Database, job: Job, lease_s: float, now: datetime) -> Job:
+    """The same job with its lease extended. Raises LeaseLost."""
+    with db.transaction() as connection:
+        held(connection, job)
+        row = connection.execute(
+            jobs.update()
+            .where(jobs.c.job_id == job.job_id)
+            .values(lease_expires_at=now + timedelta(seconds=lease_s), updated_at=now)
+            .returning(*columns(jobs, Job))
+        ).one()
+        return Job(**row._asdict())
+
+
+def give_back(db: Database, job: Job, reason: str, available_at: datetime, now: datetime) -> Job:
+    """A transient failure: QUEUED, not before `available_at`; FAILED with no attempt left. Raises LeaseLost."""
+    with db.transaction() as connection:
+        return _back(connection, held(connection, job), reason, available_at, now)
+
+
+def fail(db: Database, job: Job, reason: str, outcome: Mapping[str, Any] | None, now: datetime) -> Job:
+    """A permanent failure. Raises LeaseLost."""
+    with db.transaction() as connection:
+        return moves.job(connection, held(connection, job), JobState.FAILED, reason, now, outcome=outcome)
+
+
+def release(db: Database, owner_prefix: str, now: datetime) -> int:
+    """Take back every job whose owner begins so, and is dead: at a worker's death, or at start ("" for all of them).
+
+    Leases of another boot are taken back too.
+    """
+    prefix = sa.func.substr(jobs.c.lease_owner, 1, len(owner_prefix))
+    dead = sa.or_(prefix == owner_prefix, jobs.c.lease_boot != db.boot)
+    return _take_back(db, dead, "its worker died", now)
+
+
+def release_expired(db: Database, now: datetime) -> int:
+    """Take back every job whose lease ended, lies beyond reason (the clock was set back) or is of another boot."""
+    ended = sa.or_(
+        jobs.c.lease_expires_at <= now,
+        jobs.c.lease_expires_at > now + LONGEST_WAIT,
+        jobs.c.lease_boot != db.boot,
+    )
+    return _take_back(db, ended, "its lease ended", now)
+
+
+def get(db: Database, job_id: int) -> Job:
+    """Raises NotFound."""
+    with db.reading() as connection:
+        return _get(connection, job_id)
+
+
+def listing(db: Database, *, states: Collection[JobState] | None = None, limit: int | None = None) -> list[Job]:
+    """Jobs, newest first; only those in `states` where given."""
+    query = sa.select(*columns(jobs, Job)).order_by(jobs.c.job_id.desc()).limit(limit)
+    if states is not None:
+        query = query.where(one_of(jobs.c.state, states))
+    with db.reading() as connection:
+        return [Job(**row._asdict()) for row in connection.execute(query)]
+
+
+def counts(db: Database) -> dict[JobState, int]:
+    """How many jobs are in each state, zeros too."""
+    query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+    with db.reading() as connection:
+        found = {row[0]: row[1] for row in connection.execute(query)}
+    return {state: found.get(state, 0) for state in JobState}
+
+
+def retry(db: Database, job_id: int, now: datetime) -> Job:
+    """An operator's retry, with all attempts again.
+
+    A job that failed or was cancelled with results on hand goes back to REPORTED, and what was refused is sent again;
+    any other goes back to QUEUED and is worked on from the start.
+
+    Raises NotFound, InvalidTransition.
+    """
+    with db.transaction() as connection:
+        job = _get(connection, job_id)
+        unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
+        if unsent and job.state in (JobState.FAILED, JobState.CANCELLED):
+            for delivery in unsent:
+                if delivery.state is DeliveryState.REFUSED:
+                    again = {"attempt": 0, "available_at": now, "transaction_uid": None}
+                    moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
+            return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
+        newest = _newest_revision(connection, job)
+        if newest > job.revision:
+            raise InvalidTransition(f"job {job_id} was overtaken by revision {newest} of its study: retry that one")
+        job = moves.job(
+            connection, job, JobState.QUEUED, "an operator's retry", now, attempt=0, available_at=now, outcome=None
+        )
+        connection.execute(
+            deliveries.delete().where(deliveries.c.delivery_id.in_([delivery.delivery_id for delivery in unsent]))
+        )
+        return job
+
+
+def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
+    """An operator's cancel: a running worker loses its lease, and what was not sent stays here.
+
+    Raises NotFound, InvalidTransition.
+    """
+    with db.transaction() as connection:
+        job = moves.job(connection, _get(connection, job_id), JobState.CANCELLED, reason, now)
+        for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
+            moves.delivery(connection, delivery, DeliveryState.REFUSED, f"cancelled: {reason}", now)
+        return job
+
+
+def held(connection: sa.Connection, job: Job) -> Job:
+    """The job as it stands, still under the lease with which `job` was claimed. Raises LeaseLost."""
+    query = sa.select(*columns(jobs, Job)).where(
+        jobs.c.job_id == job.job_id,
+        jobs.c.state == JobState.RUNNING,
+        jobs.c.lease_owner == job.lease_owner,
+        jobs.c.attempt == job.attempt,
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise LeaseLost(f"job {job.job_id}, attempt {job.attempt}, is no longer {job.lease_owner}'s")
+    return Job(**row._asdict())
+
+
+def _next(connection: sa.Connection, now: datetime) -> Job | None:
+    running = jobs.alias("running")
+    query = (
+        sa.select(*columns(jobs, Job))
+        .where(
+            one_of(jobs.c.state, [JobState.QUEUED]),
+            is_due(jobs, now),
+            ~sa.exists().where(
+                running.c.study_instance_uid == jobs.c.study_instance_uid,
+                one_of(running.c.state, [JobState.RUNNING]),
+            ),
+        )
+        .order_by(jobs.c.job_id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Job(**row._asdict())
+
+
+def _take_back(db: Database, condition: sa.ColumnElement[bool], reason: str, now: datetime) -> int:
+    query = sa.select(*columns(jobs, Job)).where(one_of(jobs.c.state, [JobState.RUNNING]), condition)
+    with db.reading() as connection:
+        if connection.execute(query.limit(1)).first() is None:
+            return 0
+    with db.transaction() as connection:
+        found = [Job(**row._asdict()) for row in connection.execute(query)]
+        for job in found:
+            _back(connection, job, f"{reason} ({job.lease_owner})", now, now)
+    return len(found)
+
+
+def _back(connection: sa.Connection, job: Job, reason: str, available_at: datetime, now: datetime) -> Job:
+    if job.attempt >= job.maximum_attempts:
+        return moves.job(connection, job, JobState.FAILED, _given_up(job, reason), now)
+    newest = _newest_revision(connection, job)
+    if newest > job.revision:
+        return moves.job(connection, job, JobState.CANCELLED, f"overtaken by revision {newest}; {reason}", now)
+    return moves.job(connection, job, JobState.QUEUED, reason, now, available_at=available_at)
+
+
+def _newest_revision(connection: sa.Connection, job: Job) -> int:
+    """Of the jobs of this study: only the newest may wait."""
+    query = sa.select(sa.func.max(jobs.c.revision)).where(jobs.c.study_instance_uid == job.study_instance_uid)
+    return int(connection.execute(query).scalar_one())
+
+
+def _given_up(job: Job, reason: str) -> str:
+    return f"given up after {job.attempt} of {job.maximum_attempts} attempts: {reason}"
+
+
+def _get(connection: sa.Connection, job_id: int) -> Job:
+    row = connection.execute(sa.select(*columns(jobs, Job)).where(jobs.c.job_id == job_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
+    return Job(**row._asdict())
+
+
+def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:
+    query = sa.select(*columns(deliveries, Delivery)).where(
+        deliveries.c.job_id == job_id, deliveries.c.state.in_(states)
+    )
+    return [Delivery(**row._asdict()) for row in connection.execute(query)]
