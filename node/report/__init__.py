@@ -1,24 +1,29 @@
 """Predictions as DICOM objects: captures and structured reports, validated, as files ready to be sent.
 
-    source (raw identity, references) ─┐
-    prediction ─► overlay, summary ─► capture ─┬─► validate ─► encoded files: captures first, reports last
-               └► sr, plain ──────────────────┘
+    source: identity as bytes, references ──┐
+    prediction ─► summary, overlay ─► capture ─┬─► validate ─► files: captures first, reports last
+               └► sr (TID 1500), plain (text) ─┘
 
-The only place that writes with highdicom.
+What is built follows from its inputs alone, times and UIDs included: building again gives the same bytes. The only
+place that writes with highdicom.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from model.types import Prediction
-from node.config import Destination
-from node.report import capture, overlay, sr, summary
+from node.report import capture, overlay, plain, sr, summary
 from node.report.envelope import Context, Envelope, encode, open_envelope
-from node.report.source import Reference, Source, encoded, reference_to
+from node.report.keyslice import KeySlice, key_slice, source_of
+from node.report.plain import Verdict
+from node.report.source import Reference, Source, reference_to
 
-__all__ = ["Context", "Encoded", "Source", "build"]
+__all__ = ["Context", "Encoded", "Source", "Verdict", "build", "build_skipped"]
+
+Destinations = tuple[str, ...]
+Draft = tuple[str, Dataset, Destinations]
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Encoded:
     sop_instance_uid: str
     sop_class_uid: str
     series_instance_uid: str
-    destinations: tuple[str, ...]
+    destinations: Destinations
     content: bytes
 
 
@@ -40,61 +45,91 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     Raises InvalidResult when an object does not pass its validation.
     """
     envelope = open_envelope(source, chosen, prediction.model, context)
-    images = [reference_to(header) for header in chosen]
-    pictures = _captures(envelope, prediction, images)
-    everyone = tuple(each.name for each in context.destinations)
-    with_captures = tuple(each.name for each in context.destinations if each.captures)
-    results = [_encoded(dataset, kind, ordinal, with_captures) for ordinal, (kind, dataset) in enumerate(pictures)]
-    references = [Reference(d.SeriesInstanceUID, d.SOPClassUID, d.SOPInstanceUID) for _, d in pictures]
-    report = sr.measurement_report(
-        envelope, "comprehensive", prediction, images, _key_slice(chosen, prediction), references
-    )
-    report.SeriesNumber = context.settings.series_number + 1
-    return [*results, _encoded(report, "sr_comprehensive", len(results), everyone)]
+    key = key_slice(chosen, prediction)
+    receivers = tuple(each.name for each in context.destinations if each.captures)
+    captures = [(kind, each, receivers) for kind, each in _captures(envelope, prediction, key)]
+    references = [_reference(each) for _, each, _ in captures]
+    reports = []
+    for (report, has_captures), names in variants(context).items():
+        shown = references if has_captures else []
+        reports.append((f"sr_{report}", _report(envelope, f"sr_{report}", prediction, chosen, key, shown), names))
+    return _finish([*captures, *reports])
 
 
-def _captures(envelope: Envelope, prediction: Prediction, images: Sequence[Reference]) -> list[tuple[str, Dataset]]:
+def build_skipped(source: Source, verdicts: Sequence[Verdict], reason: str, context: Context) -> list[Encoded]:
+    """A short report that says, series by series, why there is no result; with a capture where the settings ask for it.
+
+    Raises InvalidResult when an object does not pass its validation.
+    """
+    envelope = open_envelope(source, (), None, context)
+    drafts: list[Draft] = []
+    if context.settings.capture_skipped:
+        receivers = tuple(each.name for each in context.destinations if each.captures)
+        pixels = summary.skipped_picture(reason, verdicts)
+        page = capture.secondary_capture(envelope, pixels, 1, "summary", "Page of text: why there is no result.", [])
+        drafts.append(("summary", page, receivers))
+    if context.settings.report_skipped:
+        references = [_reference(each) for _, each, _ in drafts]
+        for has_captures in dict.fromkeys(has_captures for _, has_captures in variants(context)):
+            names = tuple(each.name for each in context.destinations if each.captures is has_captures)
+            shown = references if has_captures else []
+            drafts.append(("sr_text", plain.skipped_report(envelope, reason, verdicts, shown), names))
+    return _finish(drafts)
+
+
+def variants(context: Context) -> dict[tuple[str, bool], Destinations]:
+    """The reports that are needed, (form, with captures), and who gets each; the default form where nobody does.
+
+    A receiver that wants no captures gets a report that does not point at any.
+    """
+    needed: dict[tuple[str, bool], Destinations] = {}
+    for each in context.destinations:
+        key = (each.report, each.captures)
+        needed[key] = (*needed.get(key, ()), each.name)
+    return needed or {("comprehensive", True): ()}
+
+
+def _captures(envelope: Envelope, prediction: Prediction, key: KeySlice) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
-    meaning = sr.MEANING[prediction.band] if prediction.band else prediction.scope.reason
-    first = capture.secondary_capture(
-        envelope,
-        summary.picture(prediction, shown, meaning),
-        1,
-        "summary",
-        "Summary page. Research use only.",
-        images[:1],
-    )
-    results = [("summary", first)]
+    pixels = summary.picture(prediction, shown, sr.meaning(prediction))
+    text = summary.HOW_MADE
+    results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):
         pixels, plane = overlay.picture(prediction, index)
-        results.append(
-            ("overlay", capture.secondary_capture(envelope, pixels, number, "overlay", "Overlay.", images[:1], plane))
-        )
+        sources = source_of(prediction.slices[index].slice.source, envelope.source.references)
+        dataset = capture.secondary_capture(envelope, pixels, number, "overlay", overlay.HOW_MADE, sources, plane)
+        results.append(("overlay", dataset))
     return results
 
 
-def _key_slice(chosen: Sequence[Dataset], prediction: Prediction) -> sr.KeySlice:
-    by_uid = {reference_to(header).sop_instance_uid: header for header in chosen}
-    ranked = sorted(prediction.slices, key=lambda item: -item.probability)
-    for item in ranked:
-        if item.slice.source and item.slice.source.sop_instance_uid in by_uid:
-            header, frame = by_uid[item.slice.source.sop_instance_uid], item.slice.source.frame_number
-            why = "The key slice is the source image nearest to the slice with the highest probability."
-            break
-    else:
-        header, frame, why = chosen[len(chosen) // 2], None, "The key slice is the middle image of the series."
-    reference = reference_to(header)
-    reference = Reference(reference.series_instance_uid, reference.sop_class_uid, reference.sop_instance_uid, frame)
-    return sr.KeySlice(reference, int(header.get("Columns", 256)), int(header.get("Rows", 256)), why)
+def _report(
+    envelope: Envelope,
+    kind: str,
+    prediction: Prediction,
+    chosen: Sequence[Dataset],
+    key: KeySlice,
+    captures: Sequence[Reference],
+) -> Dataset:
+    if kind == "sr_text":
+        return plain.text_report(envelope, prediction, key, captures)
+    images = [reference_to(header) for header in chosen]
+    return sr.measurement_report(envelope, kind, prediction, images, key, captures)
 
 
-def _encoded(dataset: Dataset, kind: str, ordinal: int, destinations: Iterable[str]) -> Encoded:
-    return Encoded(
-        kind,
-        ordinal,
-        str(dataset.SOPInstanceUID),
-        str(dataset.SOPClassUID),
-        str(dataset.SeriesInstanceUID),
-        tuple(destinations),
-        encode(dataset),
-    )
+def _reference(dataset: Dataset) -> Reference:
+    return Reference(str(dataset.SeriesInstanceUID), str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
+
+
+def _finish(drafts: Sequence[Draft]) -> list[Encoded]:
+    return [
+        Encoded(
+            kind,
+            ordinal,
+            str(dataset.SOPInstanceUID),
+            str(dataset.SOPClassUID),
+            str(dataset.SeriesInstanceUID),
+            destinations,
+            encode(dataset),
+        )
+        for ordinal, (kind, dataset, destinations) in enumerate(drafts)
+    ]

@@ -1,7 +1,7 @@
 """Every coded term that the results use, and the private scheme for the few that the standard has no code for.
 
-Public terms: DCM (PS3.16 annex D), SCT, LN, UCUM. Private terms bear the designator 99NEUROSSL, which each report declares
-in its Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1).
+Public terms: DCM (PS3.16 annex D), SCT, LN, UCUM. Private terms bear the designator 99NEUROSSL, which each report
+declares in its Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1).
 """
 
 from highdicom.sr import CodedConcept
@@ -25,7 +25,7 @@ def _private(value: str, meaning: str) -> CodedConcept:
 
 
 IMAGING_MEASUREMENT_REPORT = _dcm("126000", "Imaging Measurement Report")
-DIAGNOSTIC_IMAGING_REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging study")
+DIAGNOSTIC_IMAGING_REPORT = CodedConcept("18748-4", "LN", "Diagnostic Imaging Report")  # CID 7000
 LANGUAGE = _dcm("121049", "Language of Content Item and Descendants")
 ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
 OBSERVER_TYPE = _dcm("121005", "Observer Type")
@@ -61,7 +61,14 @@ VISUAL_EXPLANATION = _dcm("130401", "Visual explanation")
 SALIENCY = _dcm("130404", "Saliency")
 SOURCE_OF_MEASUREMENT = _dcm("121112", "Source of Measurement")
 COMMENT = _dcm("121106", "Comment")
+PROCEDURE_DESCRIPTIONS = _dcm("121064", "Current Procedure Descriptions")  # CID 7001: headings
+FINDINGS = _dcm("121070", "Findings")
 CONCLUSIONS = _dcm("121076", "Conclusions")
+KEY_IMAGES = _dcm("121180", "Key Images")
+PROCEDURE_DESCRIPTION = _dcm("121065", "Procedure Description")  # CID 7002: what stands under them
+CONCLUSION = _dcm("121077", "Conclusion")
+DERIVATION = _dcm("121401", "Derivation")
+MEAN = _sct("373098007", "Mean")
 SOURCE_IMAGE_FOR_PROCESSING = _dcm("121322", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = _dcm("109102", "Processing Equipment")
 

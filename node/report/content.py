@@ -19,9 +19,10 @@ from pydicom.dataset import Dataset
 
 from node.report import codes
 from node.report.envelope import PRODUCT, Envelope, ascii_text, new_object, reference_item
-from node.report.identity import da, tm
+from node.report.identity import digest
 from node.report.source import Reference
 
+SERIES_NUMBERS = {"sr_comprehensive": 1, "sr_comprehensive_3d": 2, "sr_text": 3}  # added to the configured number
 CONTAINS, CONTEXT, ACQUISITION, MODIFIER = "CONTAINS", "HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"
 
 
@@ -45,6 +46,12 @@ def number(name: CodedConcept, value: float, unit: CodedConcept) -> ContentItem:
     return NumContentItem(name, value, unit, relationship_type=CONTAINS)
 
 
+def with_modifier(item: ContentItem, modifier: ContentItem) -> ContentItem:
+    """The item with something said about its concept."""
+    item.ContentSequence = ContentSequence([modifier])
+    return item
+
+
 def image(name: CodedConcept, reference: Reference, relationship: str = CONTAINS) -> ContentItem:
     """An IMAGE item."""
     return ImageContentItem(
@@ -61,7 +68,7 @@ def container(
 ) -> ContentItem:
     """A CONTAINER of these items; the root has no relationship."""
     item = ContainerContentItem(name, False, template, relationship)
-    item.ContentSequence = ContentSequence(items)
+    item.ContentSequence = ContentSequence([*items])
     return item
 
 
@@ -91,14 +98,19 @@ def language_and_observer(envelope: Envelope) -> list[ContentItem]:
 def document(
     envelope: Envelope, sop_class_uid: str, kind: str, tree: ContentItem, referenced: Sequence[Reference]
 ) -> Dataset:
-    """An SR document around the tree (PS3.3 C.17.2); `referenced` are all instances that the tree points to."""
-    target = new_object(envelope, sop_class_uid, kind, 1, kind, "SR")
+    """An SR document around the tree (PS3.3 C.17.2); `referenced` are all instances that the tree points to.
+
+    Each document has a series of its own, which depends on what it refers to: the report that goes with captures and
+    the one that goes without them are two.
+    """
+    variant = f"{kind} {digest(each.sop_instance_uid for each in referenced)}"
+    target = new_object(envelope, sop_class_uid, variant, 1, variant, "SR")
     target.update(tree)
+    target.SeriesNumber = envelope.context.settings.series_number + SERIES_NUMBERS[kind]
     target.SeriesDescription = "AI dementia report (RUO)"
     target.CompletionFlag, target.VerificationFlag, target.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     target.ReferencedPerformedProcedureStepSequence = []
     target.PerformedProcedureCodeSequence = []
-    target.CodingSchemeIdentificationSequence = [codes.scheme_identification()]
     if referenced:
         target.CurrentRequestedProcedureEvidenceSequence = [_hierarchy(envelope, referenced)]
     predecessors = _predecessors(envelope, sop_class_uid)

@@ -1,7 +1,8 @@
 """The few things that pictures are made of: fonts, colours, the colour map with its transparency, text in a box.
 
-Pillow draws, with matplotlib's bundled DejaVu Sans and without any shaping library, so a picture depends on nothing that
-is installed beside it. The colour map is matplotlib's inferno: perceptually uniform and readable without colour vision.
+Pillow draws, with matplotlib's bundled DejaVu Sans and without any shaping library, so a picture depends on nothing
+that is installed beside it. The colour map is matplotlib's inferno: perceptually uniform and readable without
+colour vision.
 """
 
 from functools import cache

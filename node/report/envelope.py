@@ -1,7 +1,9 @@
-"""What every result object has in common: identity of patient and study, UIDs, times, equipment, and the file around it.
+"""What every result object has in common: identity of patient and study, UIDs, times, equipment, and the file around
+it.
 
-The objects are written attribute by attribute with pydicom. highdicom's classes for whole documents stamp the time of the
-call, decode the source's values and know no Basic Text SR; its content items and parametric map are used where they serve.
+The objects are written attribute by attribute with pydicom. highdicom's classes for whole documents stamp the time
+of the call, decode the source's values and know no Basic Text SR; its content items and parametric map are used
+where they serve.
 """
 
 import io
@@ -13,7 +15,7 @@ from typing import Protocol
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from model.types import ModelId
 from node.config import Destination, Results
@@ -40,7 +42,7 @@ class Predecessor(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What shapes the results besides study and prediction. `created_at` is aware; every time in the objects is this one."""
+    """What shapes the results besides study and prediction; `created_at` is aware, and the time of all objects."""
 
     settings: Results
     destinations: Sequence[Destination]
@@ -99,11 +101,11 @@ def open_envelope(source: Source, chosen: Sequence[Dataset], model: ModelId | No
 
 
 def new_object(envelope: Envelope, sop_class_uid: str, kind: str, index: int, series: str, modality: str) -> Dataset:
-    """A data set with everything that does not depend on what is shown: patient, study, series, equipment, SOP common."""
+    """A data set with all that does not depend on what is shown: patient, study, series, equipment, SOP common."""
     target = Dataset()
     take_identity(envelope.header, target)
     date, time = da(envelope.at), tm(envelope.at)
-    target.SOPClassUID, target.SOPInstanceUID = sop_class_uid, envelope.uid(kind, str(index))
+    target.SOPClassUID, target.SOPInstanceUID = UID(sop_class_uid), UID(envelope.uid(kind, str(index)))
     target.InstanceCreationDate, target.InstanceCreationTime = date, time
     target.ContentDate, target.ContentTime = date, time
     target.SeriesInstanceUID, target.Modality = envelope.uid("series", series), modality
@@ -165,9 +167,9 @@ def encode(dataset: Dataset) -> bytes:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    dataset.file_meta = meta  # type: ignore[attr-defined]
+    dataset.file_meta = meta
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values carried from the source as they are

@@ -1,7 +1,7 @@
 """Who and when a result object is: UIDs that follow from the inputs, and times pinned to the job.
 
-The same study, bundle, settings and revision give the same UIDs in any process on any machine, so building twice builds
-the same objects and a result that is sent again is recognised by its receiver.
+The same study, bundle, settings and revision give the same UIDs in any process on any machine, so building twice
+builds the same objects and a result that is sent again is recognised by its receiver.
 """
 
 import re

@@ -1,8 +1,9 @@
 """One slice with its heat map, as a picture whose every pixel has a place in the patient.
 
-The grey anatomy is the slice as the network saw it, bicubic; the heat map is the 14 x 14 attention rollout, bilinear, and
-scaled within its slice, so its colours say where in this slice and not how much compared with another one. Margins for the
-colour bar and the words are outside of the anatomy, and the picture's Image Position (Patient) accounts for them.
+The grey anatomy is the slice as the network saw it, bicubic; the heat map is the 14 x 14 attention rollout,
+bilinear, and scaled within its slice, so its colours say where in this slice and not how much compared with another
+one. Margins for the colour bar and the words are outside of the anatomy, and the picture's Image Position (Patient)
+accounts for them.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ from node.report.drawing import MUTED, PAGE, TEXT, WARNING, Pixels, write
 
 FIELD = 640  # pixels along the longer side of the anatomy
 TOP, BOTTOM, LEFT, RIGHT = 52, 72, 16, 96  # margins, pixels
+HOW_MADE = (
+    "Axial slice resampled from the source series, as the network saw it, bicubic; over it the 14 x 14 attention "
+    "rollout, bilinear, scaled within the slice, colour map inferno. Attention is no lesion map. Research use only."
+)
 
 
 @dataclass(frozen=True)

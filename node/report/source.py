@@ -1,8 +1,9 @@
 """What a result takes over from the study it belongs to: identity of patient and study byte for byte, and references.
 
-Values are carried as the source encoded them, in its character set, however odd they are: a PACS matches on those bytes.
-Nothing is decoded on the way, so a malformed date or name can neither stop a report nor be "corrected" by it. The price:
-every text of our own in these objects is ASCII, which reads the same in each of DICOM's character sets.
+Values are carried as the source encoded them, in its character set, however odd they are: a PACS matches on those
+bytes. Nothing is decoded on the way, so a malformed date or name can neither stop a report nor be "corrected" by
+it. The price: every text of our own in these objects is ASCII, which reads the same in each of DICOM's character
+sets.
 """
 
 import warnings
@@ -54,8 +55,8 @@ class Reference:
 class Source:
     """The headers (no pixels) of a study's instances, as `dcmread` gives them.
 
-    Raises MixedPatients when they name more than one StudyInstanceUID or PatientID, UnreadableInstance when there are none
-    or one lacks its UIDs.
+    Raises MixedPatients when they name more than one StudyInstanceUID or PatientID, UnreadableInstance when there are
+    none or one lacks its UIDs.
     """
 
     headers: Sequence[Dataset]
@@ -109,7 +110,15 @@ def uid_of(header: Dataset, keyword: str) -> str:
 def encoded(header: Dataset, keyword: str) -> bytes:
     """The value's bytes without padding; empty where the element is absent or empty."""
     element = carried(header, keyword)
-    return bytes(element.value).strip(b" \0") if isinstance(element, RawDataElement) else b""
+    return bytes(element.value or b"").strip(b" \0") if isinstance(element, RawDataElement) else b""
+
+
+def integer(header: Dataset, keyword: str) -> int | None:
+    """A number of the header (VR US or IS); None where it is absent or malformed."""
+    try:
+        return int(header.get(keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def carried(header: Dataset, keyword: str | BaseTag) -> DataElement | RawDataElement | None:
@@ -133,7 +142,7 @@ def carried(header: Dataset, keyword: str | BaseTag) -> DataElement | RawDataEle
 
 def _carried_item(item: Dataset) -> Dataset:
     target = Dataset()
-    for tag in item.keys():
+    for tag in item.keys():  # noqa: SIM118, a data set iterates over elements
         if tag.is_private:
             continue
         element = carried(item, tag)
@@ -148,7 +157,7 @@ def _encode(header: Dataset, element: DataElement) -> bytes:
     buffer.is_little_endian, buffer.is_implicit_VR = True, True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the source's oddities are carried on purpose
-        write_data_element(buffer, element, header.original_character_set)
+        write_data_element(buffer, element, [*convert_encodings(header.get("SpecificCharacterSet"))])
     return buffer.getvalue()[8:]  # tag (4 bytes) and length (4 bytes) stand before the value
 
 

@@ -1,12 +1,12 @@
 """The structured report: TID 1500 "Measurement Report" with one TID 1501 measurement group.
 
 The tree is the one that opens in viewers, found by experiment: every container SEPARATE, an image library without
-descriptors, one group with tracking identifier and UID and with a spatial coordinate on a key slice (a group without one
-opens to a blank viewport in OHIF 3.13), numbers in percent and never nested.
+descriptors, one group with tracking identifier and UID and with a spatial coordinate on a key slice (a group
+without one opens to a blank viewport in OHIF 3.13), numbers in percent and never nested.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from highdicom.sr import ContentItem
 from pydicom.dataset import Dataset
@@ -27,45 +27,37 @@ from node.report.content import (
     outline,
     text,
     uid_reference,
+    with_modifier,
 )
 from node.report.envelope import RESEARCH_USE_ONLY, UNTRAINED, Envelope
+from node.report.keyslice import KeySlice
 from node.report.source import Reference
 
-SOP_CLASSES = {"comprehensive": ComprehensiveSRStorage, "comprehensive_3d": Comprehensive3DSRStorage}
+SOP_CLASSES = {"sr_comprehensive": ComprehensiveSRStorage, "sr_comprehensive_3d": Comprehensive3DSRStorage}
 NO_LOCATION = (
     "The outline spans the whole key slice and marks that image only: it is not the location of a lesion. "
     "The model classifies the study, it does not localise."
 )
 
 MEANING: dict[Band, str] = {
-    Band.HIGH_LIKELIHOOD: "The calibrated probability of dementia-related changes lies above the upper threshold.",
-    Band.INDETERMINATE: "The calibrated probability lies between the thresholds: the model does not decide.",
-    Band.NO_SIGNIFICANT_CHANGES: "The calibrated probability of dementia-related changes lies below the lower threshold.",
-    Band.LOW_CONFIDENCE: "The dropout samples disagree too much: the model does not decide, the probability is for information.",
+    Band.HIGH_LIKELIHOOD: "The calibrated probability of dementia-related changes is above the upper threshold.",
+    Band.INDETERMINATE: "The calibrated probability is between the thresholds: the model does not decide.",
+    Band.NO_SIGNIFICANT_CHANGES: "The calibrated probability of dementia-related changes is below the lower threshold.",
+    Band.LOW_CONFIDENCE: "The dropout samples disagree too much: the model does not decide.",
 }
-
-
-@dataclass(frozen=True)
-class KeySlice:
-    """The source image that the report points at, and why this one; columns and rows in pixels."""
-
-    reference: Reference
-    columns: int
-    rows: int
-    why: str
 
 
 def measurement_report(
     envelope: Envelope,
-    variant: str,
+    kind: str,
     prediction: Prediction,
     images: Sequence[Reference],
     key_slice: KeySlice,
     captures: Sequence[Reference],
 ) -> Dataset:
-    """The report as Comprehensive or Comprehensive 3D SR; `variant` is its kind, "comprehensive" or "comprehensive_3d…".
+    """The report as Comprehensive or Comprehensive 3D SR, `kind` being a key of SOP_CLASSES.
 
-    images: every instance of the series that was read; captures: the secondary captures that go to the same receiver.
+    images: every instance of the series that was read; captures: what goes to the same receivers besides.
     """
     group = container(codes.MEASUREMENT_GROUP, _group(envelope, prediction, key_slice, captures), template="1501")
     tree = container(
@@ -79,7 +71,9 @@ def measurement_report(
         relationship=None,
         template="1500",
     )
-    return document(envelope, SOP_CLASSES[variant], variant, tree, [*images, *captures])
+    target = document(envelope, SOP_CLASSES[kind], kind, tree, [*images, *captures])
+    target.CodingSchemeIdentificationSequence = [codes.scheme_identification()]
+    return target
 
 
 def _image_library(images: Sequence[Reference]) -> ContentItem:
@@ -132,7 +126,8 @@ def _plain(value: object) -> str:
 
 def _numbers(prediction: Prediction) -> Iterator[ContentItem]:
     if prediction.probability is not None:
-        yield number(codes.PROBABILITY, round(100 * prediction.probability, 2), codes.PERCENT)
+        probability = number(codes.PROBABILITY, round(100 * prediction.probability, 2), codes.PERCENT)
+        yield with_modifier(probability, code(codes.DERIVATION, codes.MEAN, MODIFIER))
     if prediction.spread is not None:
         yield number(codes.STANDARD_DEVIATION, round(100 * prediction.spread, 2), codes.PERCENT)
     if prediction.predictive_entropy is not None:
@@ -142,15 +137,20 @@ def _numbers(prediction: Prediction) -> Iterator[ContentItem]:
     yield number(codes.SLICES_USED, len(prediction.slices), codes.SLICES)
 
 
+def meaning(prediction: Prediction) -> str:
+    """The verdict in a sentence."""
+    if not prediction.scope.inside or prediction.band is None:
+        return f"Not classified: {prediction.scope.reason}"
+    return MEANING[prediction.band]
+
+
 def statements(prediction: Prediction) -> Iterator[str]:
     """The result in sentences, the limits of its use first."""
     yield RESEARCH_USE_ONLY
     if not prediction.model.trained:
         yield UNTRAINED
+    yield f"Decision: {prediction.band or 'out of scope'}. {meaning(prediction)}"
     if not prediction.scope.inside:
-        yield f"Out of scope, not classified: {prediction.scope.reason}"
         yield from (
             f"Scope measurement {key}={value:.6g}" for key, value in sorted(prediction.scope.measurements.items())
         )
-    elif prediction.band is not None:
-        yield f"Decision band: {prediction.band}. {MEANING[prediction.band]}"

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from model.types import Band, Prediction
-from node.report import drawing, overlay
+from node.report import overlay
 from node.report.drawing import LINE, MUTED, PAGE, PANEL, TEXT, WARNING, Colour, Pixels, wrapped, write
+from node.report.plain import Verdict, line
 
 SIZE, MARGIN = 1024, 36
 SMOOTH = 3  # the curve is drawn this many times larger and reduced, which Pillow's lines need to look smooth
@@ -30,11 +31,15 @@ HEADLINES: dict[Band | None, str] = {
     None: "Out of scope: not classified",
 }
 CURVE: Colour = (244, 154, 66)
+HOW_MADE = (
+    "Summary page of a model's assessment: verdict, calibrated probability with its standard deviation over dropout "
+    "samples, probability along the slices, slices with attention rollout. Research use only."
+)
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def picture(prediction: Prediction, shown: Sequence[int], meaning: str) -> Pixels:
-    """(1024, 1024, 3) uint8. `shown`: slices that have an overlay of their own; `meaning`: the verdict in a sentence."""
+    """(1024, 1024, 3) uint8. `shown`: slices with an overlay of their own; `meaning`: the verdict in a sentence."""
     canvas = Image.new("RGB", (SIZE, SIZE), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = head(draw, prediction.model.trained)
@@ -49,6 +54,22 @@ def picture(prediction: Prediction, shown: Sequence[int], meaning: str) -> Pixel
         _curve(canvas, (MARGIN, top, SIZE - MARGIN, top + 216), prediction, shown)
         _key_slices(canvas, draw, top + 236, prediction, shown)
     _foot(draw, prediction)
+    return np.asarray(canvas)
+
+
+def skipped_picture(reason: str, verdicts: Sequence[Verdict]) -> Pixels:
+    """(1024, 1024, 3) uint8: that there is no result, and why; without the series' descriptions, free text."""
+    canvas = Image.new("RGB", (SIZE, SIZE), PAGE)
+    draw = ImageDraw.Draw(canvas)
+    top = head(draw, True)
+    verdict(draw, (MARGIN, top, SIZE - MARGIN, top + 122), "No result", reason, COLOURS[None])
+    lines = [row for each in verdicts for row in wrapped(line(each, described=False), 16, SIZE - 2 * MARGIN)]
+    room = 34
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more lines in the report"]
+    for number, row in enumerate(lines):
+        write(draw, (MARGIN, top + 148 + 23 * number), row, 16)
+    write(draw, (MARGIN, SIZE - 30), "No result will follow unless further images arrive.", 13, WARNING)
     return np.asarray(canvas)
 
 

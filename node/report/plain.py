@@ -1,0 +1,106 @@
+"""Reports in plain sentences: Basic Text SR after TID 2000, for receivers that cannot show TID 1500, and for studies
+without a result.
+
+A study that was skipped always gets this form. It has nothing to measure and perhaps no image to point at, and a
+TID 1500 report without spatial coordinates opens to a blank viewport in OHIF 3.13, while any other title opens as
+text.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from highdicom.sr import CodedConcept, ContentItem
+from pydicom.dataset import Dataset
+from pydicom.uid import BasicTextSRStorage
+
+from model.types import Prediction
+from node.report import codes
+from node.report.content import container, document, image, language_and_observer, text
+from node.report.envelope import RESEARCH_USE_ONLY, Envelope
+from node.report.keyslice import KeySlice
+from node.report.source import Reference
+from node.report.sr import parameters, statements
+
+NO_RESULT = "No result: this study was not classified, and none will follow unless further images arrive."
+
+
+class Verdict(Protocol):
+    """What became of one series, as `node.selection.Verdict` has it."""
+
+    @property
+    def series_number(self) -> int | str | None: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def modality(self) -> str: ...
+    @property
+    def instances(self) -> int: ...
+    @property
+    def eligible(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+def text_report(
+    envelope: Envelope, prediction: Prediction, key_slice: KeySlice, captures: Sequence[Reference]
+) -> Dataset:
+    """The result of a prediction in sentences."""
+    model = prediction.model
+    method = [f"Algorithm {model.name} {model.version}", *parameters(model)]
+    sections = [
+        _section(codes.CONCLUSIONS, codes.CONCLUSION, statements(prediction)),
+        _section(codes.FINDINGS, codes.FINDING, numbers(prediction)),
+        _section(codes.PROCEDURE_DESCRIPTIONS, codes.PROCEDURE_DESCRIPTION, method),
+    ]
+    images = [*captures, key_slice.reference]
+    sections.append(container(codes.KEY_IMAGES, (image(codes.VISUAL_EXPLANATION, each) for each in images)))
+    return _document(envelope, sections, images)
+
+
+def skipped_report(
+    envelope: Envelope, reason: str, verdicts: Sequence[Verdict], captures: Sequence[Reference]
+) -> Dataset:
+    """Why there is no result, series by series."""
+    sections = [
+        _section(codes.CONCLUSIONS, codes.CONCLUSION, [NO_RESULT, f"Reason: {reason}", RESEARCH_USE_ONLY]),
+        _section(codes.FINDINGS, codes.FINDING, [line(each) for each in verdicts] or ["The study holds no series."]),
+    ]
+    if captures:
+        sections.append(container(codes.KEY_IMAGES, (image(codes.VISUAL_EXPLANATION, each) for each in captures)))
+    return _document(envelope, sections, captures)
+
+
+def line(verdict: Verdict, described: bool = True) -> str:
+    """What became of one series in a line; the description is free text of the site and can be left out."""
+    name = f"Series {verdict.series_number if verdict.series_number not in (None, '') else 'without number'}"
+    facts = [verdict.modality or "no modality", f"{verdict.instances} instances"]
+    if described and verdict.description:
+        facts.insert(0, f'"{verdict.description}"')
+    why = f"{verdict.reason}: {verdict.detail}" if verdict.detail else str(verdict.reason)
+    return f"{name} ({', '.join(facts)}): {'eligible' if verdict.eligible else why}"
+
+
+def numbers(prediction: Prediction) -> list[str]:
+    """Every number of the result in a line of its own."""
+    values = (
+        ("Probability of dementia-related changes", prediction.probability, 100, 2, "%"),
+        ("Standard deviation over the dropout samples", prediction.spread, 100, 2, "%"),
+        ("Predictive entropy", prediction.predictive_entropy, 1, 4, "nat"),
+        ("Mutual information", prediction.mutual_information, 1, 4, "nat"),
+    )
+    lines = [
+        f"{name}: {scale * value:.{digits}f} {unit}" for name, value, scale, digits, unit in values if value is not None
+    ]
+    return [*lines, f"Slices used: {len(prediction.slices)}"]
+
+
+def _section(heading: CodedConcept, name: CodedConcept, lines: Iterable[str]) -> ContentItem:
+    return container(heading, (text(name, each) for each in lines))
+
+
+def _document(envelope: Envelope, sections: Sequence[ContentItem], referenced: Sequence[Reference]) -> Dataset:
+    items = [*language_and_observer(envelope), *sections]
+    tree = container(codes.DIAGNOSTIC_IMAGING_REPORT, items, relationship=None, template="2000")
+    return document(envelope, BasicTextSRStorage, "sr_text", tree, referenced)
