@@ -9,6 +9,7 @@ sets.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -121,44 +122,46 @@ def integer(header: Dataset, keyword: str) -> int | None:
         return None
 
 
-def carried(header: Dataset, keyword: str | BaseTag) -> DataElement | RawDataElement | None:
+def carried(
+    header: Dataset, keyword: str | BaseTag, character_set: object = None
+) -> DataElement | RawDataElement | None:
     """The element as it can be written into an explicit VR little endian data set, its value's bytes untouched.
 
-    None where it is absent. An element that somebody has read before is encoded again in the header's character set.
+    None where it is absent. An element that somebody has read before is encoded again in the header's character set,
+    or in `character_set`, which the items of a sequence inherit.
     """
     tag = Tag(keyword)
     if tag not in header:
         return None
+    character_set = header.get("SpecificCharacterSet", character_set)
     vr = dictionary_VR(tag)
     if vr == "SQ":
-        return DataElement(tag, vr, [_carried_item(item) for item in header[tag].value or []])
+        return DataElement(tag, vr, [_carried_item(item, character_set) for item in header[tag].value or []])
     element = header.get_item(tag)
-    value = element.value if isinstance(element, RawDataElement) else _encode(header, element)
-    value = bytes(value or b"")
+    raw = element.value if isinstance(element, RawDataElement) else _encoded_again(element, character_set)
+    value = bytes(raw or b"")
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
-def _carried_item(item: Dataset) -> Dataset:
+def _carried_item(item: Dataset, character_set: object) -> Dataset:
     target = Dataset()
-    for tag in item.keys():  # noqa: SIM118, a data set iterates over elements
-        if tag.is_private:
-            continue
-        element = carried(item, tag)
+    for tag in item.keys():  # noqa: SIM118, a data set iterates over its elements
+        element = None if tag.is_private else carried(item, tag, character_set)
         if element is not None:
             target[tag] = element
     return target
 
 
-def _encode(header: Dataset, element: DataElement) -> bytes:
-    """The value of an element that was decoded, in the header's character set."""
+def _encoded_again(element: DataElement, character_set: Any) -> bytes:
+    """The value of an element that was decoded; in implicit VR it stands after 4 bytes of tag and 4 of length."""
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = True, True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the source's oddities are carried on purpose
-        write_data_element(buffer, element, [*convert_encodings(header.get("SpecificCharacterSet"))])
-    return buffer.getvalue()[8:]  # tag (4 bytes) and length (4 bytes) stand before the value
+        write_data_element(buffer, element, character_set)
+    return bytes(buffer.getvalue()[8:])
 
 
 def take_identity(header: Dataset, target: Dataset) -> None:

@@ -97,8 +97,8 @@ def verdict(draw: ImageDraw.ImageDraw, box: Box, headline: str, meaning: str, co
     left, top, right, _ = box
     draw.rounded_rectangle(box, 10, fill=colour)
     write(draw, (left + 24, top + 16), headline, 34, WHITE, bold=True)
-    for number, line in enumerate(wrapped(meaning, 17, right - left - 48)[:2]):
-        write(draw, (left + 24, top + 66 + 23 * number), line, 17, WHITE)
+    for number, row in enumerate(wrapped(meaning, 17, right - left - 48)[:2]):
+        write(draw, (left + 24, top + 66 + 23 * number), row, 17, WHITE)
 
 
 def _probability(draw: ImageDraw.ImageDraw, box: Box, prediction: Prediction) -> None:
