@@ -103,6 +103,7 @@ class Worker(Section):
     backoff_s: Seconds = 30
     maximum_backoff_s: Seconds = 900
     maximum_volume_mib: Count = 1024
+    maximum_memory_mib: Annotated[int, Field(ge=0)] = 0
 
 
 class SelectionRule(Section):
@@ -190,6 +191,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     retention: Retention = Retention()
     log: Log = Log()
+    stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
 
     @classmethod
     def settings_customise_sources(
