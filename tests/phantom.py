@@ -54,8 +54,8 @@ HEAD = (
     Tissue((0, 47, -48), (49, 32, 26), 540, 0.05),  # cerebellum
     Tissue((0, 47, -48), (38, 22, 17), 760, 0.12),
     Tissue((0, 18, -52), (14, 14, 52), 740),  # brain stem
-    Tissue((0, 2, 8), (67, 86, 71), 520, 0.02),  # cerebrum: grey, then white, then the fissure between the hemispheres
-    Tissue((0, 2, 9), (60, 79, 63), 800, 0.075),
+    Tissue((0, 2, 8), (66, 85, 70), 520, 0.035),  # cerebrum: grey, then white, then the fissure between the hemispheres
+    Tissue((0, 2, 9), (57, 75, 60), 800, 0.13),
     Tissue((0, 2, 46), (1.8, 92, 42), 150),
     Tissue((0, -60, 10), (1.8, 36, 30), 150),
     Tissue((52, -8, 0), (14, 24, 3.5), 150, 0.05),  # Sylvian fissures
