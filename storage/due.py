@@ -10,8 +10,11 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 LONGEST_WAIT = timedelta(days=1)
+SKEW = timedelta(minutes=1)  # a `now` may be older than a row that was written while its caller waited for the lock
 
 
 def is_due(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
     """A row of `table` (with `available_at` and `updated_at`) need not wait any longer."""
-    return sa.or_(table.c.available_at <= now, table.c.updated_at > now, table.c.available_at > now + LONGEST_WAIT)
+    return sa.or_(
+        table.c.available_at <= now, table.c.updated_at > now + SKEW, table.c.available_at > now + LONGEST_WAIT
+    )

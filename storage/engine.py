@@ -67,7 +67,7 @@ def open_database(folder: DataFolder, *, rebuild: bool = False) -> Database:
     An empty or missing database beside stored instances is refused, since it would forget what was acknowledged;
     `rebuild=True` makes it all the same, for a caller that then registers each of `files.orphans`.
 
-    Raises DatabaseUnusable, DatabaseBusy, StorageFull, FolderUnusable.
+    Raises DatabaseUnusable, DatabaseBusy, FolderUnusable, and FolderInUse while another process migrates it.
     """
     _check_version()
     folder.create()
@@ -100,7 +100,7 @@ def set_aside(folder: DataFolder, name: str) -> Path:
     """
     target = folder.database.with_name(f"{folder.database.name}.{name}")
     with folder.lock("migration"):
-        for suffix in ("-wal", "-shm", ""):
+        for suffix in ("", "-wal", "-shm"):  # never the log before its database: that would be an older state
             source = folder.database.with_name(folder.database.name + suffix)
             if source.exists():
                 source.rename(target.with_name(target.name + suffix))
@@ -125,7 +125,7 @@ _UNUSABLE = {pysqlite3.SQLITE_CORRUPT, pysqlite3.SQLITE_NOTADB, pysqlite3.SQLITE
 
 
 def _named(error: sa.exc.DBAPIError) -> StorageError | None:
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+    code = _code(error.orig)
     if code in _BUSY:
         return DatabaseBusy(f"the database is held by another process: {error.orig}")
     if code in _FULL:
@@ -133,6 +133,11 @@ def _named(error: sa.exc.DBAPIError) -> StorageError | None:
     if code in _UNUSABLE:
         return DatabaseUnusable(f"the database cannot be used: {error.orig}")
     return None
+
+
+def _code(error: BaseException | None) -> int:
+    """The primary code of an extended one."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _check_version() -> None:
@@ -184,26 +189,21 @@ def _engine(path: Path) -> sa.Engine:
 
 
 def _prepare(engine: sa.Engine, folder: DataFolder, *, rebuild: bool) -> None:
-    with named_errors():
+    try:
         raw = engine.raw_connection()
         try:
             tables = raw.cursor().execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if not tables and not rebuild:
                 _refuse_if_files_are_stored(folder)
             raw.cursor().execute("PRAGMA journal_mode=WAL")
-        except pysqlite3.Error as error:
-            raise _unopened(folder.database, error) from error
         finally:
             raw.close()
         with engine.execution_options(begin="IMMEDIATE").begin() as connection:
             migrations.upgrade(connection)
-
-
-def _unopened(path: Path, error: Exception) -> StorageError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _BUSY:
-        return DatabaseBusy(f"{path}: is held by another process: {error}")
-    return DatabaseUnusable(f"{path}: cannot be opened: {error}")
+    except (pysqlite3.Error, sa.exc.DBAPIError) as error:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        kind = DatabaseBusy if _code(cause) in _BUSY else DatabaseUnusable
+        raise kind(f"{folder.database}: cannot be opened: {cause}") from error
 
 
 def _boot() -> str:

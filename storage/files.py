@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,21 +56,16 @@ def write(
     Raises StorageFull when the disk does not take it; then nothing is left of it.
     """
     temporary = folder.root / "tmp" / f"{secrets.token_hex(16)}.part"
-    try:
-        digest = ContentHash(skip_header=area == "instances")
-        with _new_file(temporary) as descriptor:
-            for chunk in chunks:
-                digest.update(chunk)
-                _write_all(descriptor, chunk)
-            os.fsync(descriptor)
-        path = _name(area, name_hint, digest)
-        _rename_durably(folder, temporary, folder.root / path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageFull(f"the data folder does not take a file of {area}: {error.strerror}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with ExitStack() as undo:
+        undo.callback(temporary.unlink, missing_ok=True)
+        try:
+            digest = _write_synced(temporary, chunks, ContentHash(skip_header=area == "instances"))
+            path = _name(area, name_hint, digest)
+            undo.callback((folder.root / path).unlink, missing_ok=True)
+            _rename_durably(folder, temporary, folder.root / path)
+        except OSError as error:
+            raise StorageFull(f"the data folder does not take a file of {area}: {error.strerror}") from error
+        undo.pop_all()
     return StoredFile(path, digest.content, digest.size_bytes)
 
 
@@ -161,13 +156,16 @@ def delete_doomed(folder: DataFolder, db: Database) -> int:
     return len(paths)
 
 
-@contextmanager
-def _new_file(path: Path) -> Iterator[int]:
+def _write_synced(path: Path, chunks: Iterable[bytes | memoryview], digest: ContentHash) -> ContentHash:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        yield descriptor
+        for chunk in chunks:
+            digest.update(chunk)
+            _write_all(descriptor, chunk)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return digest
 
 
 def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
@@ -177,7 +175,7 @@ def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
 
 
 def _name(area: Area, name_hint: str, digest: ContentHash) -> str:
-    uid = hashlib.sha256(name_hint.encode()).hexdigest()
+    uid = hashlib.sha256(name_hint.encode(errors="surrogateescape")).hexdigest()
     return f"{area}/{uid[:2]}/{uid}.{digest.whole[:32]}.{secrets.token_hex(4)}"
 
 
@@ -216,7 +214,7 @@ def _stored(folder: DataFolder, area: Area) -> Iterator[str]:
             yield from (
                 f"{area}/{part.name}/{entry.name}"
                 for entry in _scan(Path(part.path))
-                if entry.is_file(follow_symlinks=False)
+                if entry.is_file(follow_symlinks=False) and entry.name.isascii()
             )
 
 

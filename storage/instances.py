@@ -27,19 +27,24 @@ def register(db: Database, instance: Instance, *, expected_instances: int | None
         known = connection.execute(_KNOWN, {"uid": instance.sop_instance_uid}).one_or_none()
         if known is not None:
             return _again(db, connection, Instance(**known._asdict()), instance, now)
-        _note_study(connection, instance, expected_instances, now)
+        revision = _note_study(connection, instance, expected_instances, now)
         connection.execute(_GROW_SERIES, _values(instance, "study_instance_uid", "series_instance_uid", "modality"))
-        connection.execute(instances.insert(), vars(instance))
+        connection.execute(instances.insert(), vars(instance) | {"revision": revision})
         return Registration.NEW
 
 
-def of_study(db: Database, study_instance_uid: str) -> list[Instance]:
-    """All instances of a study, by series and UID: an order that does not depend on how they came."""
+def of_study(db: Database, study_instance_uid: str, *, up_to_revision: int | None = None) -> list[Instance]:
+    """The instances of a study, by series and UID: an order that does not depend on how they came.
+
+    With `up_to_revision`, only those that the job of this revision is about: what came later is for the next one.
+    """
     query = (
         sa.select(*columns(instances, Instance))
         .where(instances.c.study_instance_uid == study_instance_uid)
         .order_by(instances.c.series_instance_uid, instances.c.sop_instance_uid)
     )
+    if up_to_revision is not None:
+        query = query.where(instances.c.revision <= up_to_revision)
     with db.reading() as connection:
         return [Instance(**row._asdict()) for row in connection.execute(query)]
 
@@ -82,11 +87,12 @@ def _values(instance: Instance, *names: str) -> dict[str, Any]:
     return {name: getattr(instance, name) for name in names}
 
 
-def _note_study(connection: sa.Connection, instance: Instance, expected_instances: int | None, now: datetime) -> None:
+def _note_study(connection: sa.Connection, instance: Instance, expected_instances: int | None, now: datetime) -> int:
+    """The revision of the study with which the instance counts."""
     study = studies.find(connection, instance.study_instance_uid)
     if study is None:
         _open_study(connection, instance, expected_instances, now)
-        return
+        return 1
     grown = {
         "instances": study.instances + 1,
         "last_received_at": now,
@@ -95,9 +101,11 @@ def _note_study(connection: sa.Connection, instance: Instance, expected_instance
     }
     if study.state is StudyState.RECEIVING:
         connection.execute(_of(study).values(**grown))
-    else:
-        reason = f"a late instance came from {instance.calling_ae_title}: revision {study.revision + 1} begins"
-        moves.study(connection, study, StudyState.RECEIVING, reason, now, revision=study.revision + 1, **grown)
+        return study.revision
+    revision = study.revision + 1
+    reason = f"a late instance came from {instance.calling_ae_title}: revision {revision} begins"
+    moves.study(connection, study, StudyState.RECEIVING, reason, now, revision=revision, **grown)
+    return revision
 
 
 def _open_study(connection: sa.Connection, instance: Instance, expected_instances: int | None, now: datetime) -> None:

@@ -17,6 +17,7 @@ from storage import events, moves, queue
 from storage.due import is_due
 from storage.engine import Database
 from storage.errors import NotFound, ResultConflict
+from storage.folder import DataFolder
 from storage.records import Delivery, Job, Proof, Result
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as deliveries_table
@@ -49,8 +50,9 @@ def complete(
 ) -> Job:
     """The work is done: REPORTED or SKIPPED, with its results and their deliveries, all in one transaction.
 
-    The files of `results` are durable by now. A result that an earlier run of the job left is kept as it is, and what
-    was sent of it is not sent again. With nothing to deliver, REPORTED goes on to DONE.
+    The files of `results` are durable by now. A result that an earlier run of the job left is kept as it is (the new
+    file stays without a row, for `files.sweep`), and what was sent of it is not sent again. With nothing to deliver,
+    REPORTED goes on to DONE.
 
     Raises LeaseLost, and ResultConflict when the UID of a result is taken by another job.
     """
@@ -58,7 +60,7 @@ def complete(
         raise ValueError(f"a job is completed as reported or skipped, not as {state}")
     with db.transaction() as connection:
         current = queue.held(connection, job)
-        ordinals = {result.sop_instance_uid: _keep(connection, current, result) for result in results}
+        ordinals = {result.sop_instance_uid: _keep(connection, db.folder, current, result) for result in results}
         for delivery in deliveries:
             _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
         moves.job(connection, current, state, reason, now, outcome=outcome)
@@ -202,7 +204,7 @@ def previous_report(db: Database, study_instance_uid: str, before_revision: int)
         .where(
             jobs.c.study_instance_uid == study_instance_uid,
             jobs.c.revision < before_revision,
-            results_table.c.kind.startswith("sr_"),
+            results_table.c.kind.startswith("sr_", autoescape=True),
             sa.or_(
                 ~sa.exists().where(refused.c.sop_instance_uid == of),
                 sa.exists().where(delivered.c.sop_instance_uid == of, delivered.c.state != DeliveryState.REFUSED),
@@ -244,14 +246,19 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
     return None if row is None else Delivery(**row._asdict())
 
 
-def _keep(connection: sa.Connection, job: Job, new: Result) -> int:
+def _keep(connection: sa.Connection, folder: DataFolder, job: Job, new: Result) -> int:
     """The ordinal of the result, which is written unless an earlier run of this job already did."""
-    known = _result(connection, new.sop_instance_uid)
+    uid = new.sop_instance_uid
+    known = _result(connection, uid)
     if known is None:
         connection.execute(results_table.insert(), vars(new) | {"job_id": job.job_id})
         return new.ordinal
     if known.job_id != job.job_id:
-        raise ResultConflict(f"result {new.sop_instance_uid} belongs to job {known.job_id}, not to job {job.job_id}")
+        raise ResultConflict(f"result {uid} belongs to job {known.job_id}, not to job {job.job_id}")
+    if not folder.path(known.path).is_file():
+        if known.sha256 != new.sha256:
+            raise ResultConflict(f"result {uid}: its file has gone, and encoded again it has another content")
+        connection.execute(results_table.update().where(results_table.c.sop_instance_uid == uid).values(path=new.path))
     return known.ordinal
 
 

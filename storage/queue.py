@@ -16,7 +16,7 @@ from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost, NotFound
 from storage.records import Delivery, Job
-from storage.schema import columns, deliveries, jobs, one_of
+from storage.schema import columns, deliveries, jobs, one_of, results
 from storage.states import DeliveryState, JobState
 
 
@@ -118,15 +118,15 @@ def counts(db: Database) -> dict[JobState, int]:
 def retry(db: Database, job_id: int, now: datetime) -> Job:
     """An operator's retry, with all attempts again.
 
-    A job that failed or was cancelled with results on hand goes back to REPORTED, and what was refused is sent again;
-    any other goes back to QUEUED and is worked on from the start.
+    A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
+    again; any other goes back to QUEUED and is worked on from the start.
 
     Raises NotFound, InvalidTransition.
     """
     with db.transaction() as connection:
         job = _get(connection, job_id)
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
-        if unsent and job.state in (JobState.FAILED, JobState.CANCELLED):
+        if unsent and job.state in (JobState.FAILED, JobState.CANCELLED) and _on_hand(db, connection, unsent):
             for delivery in unsent:
                 if delivery.state is DeliveryState.REFUSED:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
@@ -218,6 +218,13 @@ def _newest_revision(connection: sa.Connection, job: Job) -> int:
 
 def _given_up(job: Job, reason: str) -> str:
     return f"given up after {job.attempt} of {job.maximum_attempts} attempts: {reason}"
+
+
+def _on_hand(db: Database, connection: sa.Connection, unsent: Collection[Delivery]) -> bool:
+    """The files of these deliveries are still there."""
+    wanted = results.c.sop_instance_uid.in_([delivery.sop_instance_uid for delivery in unsent])
+    paths = connection.execute(sa.select(results.c.path).where(wanted)).scalars()
+    return all(db.folder.path(path).is_file() for path in paths)
 
 
 def _get(connection: sa.Connection, job_id: int) -> Job:

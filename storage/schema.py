@@ -84,10 +84,6 @@ def columns(table: sa.Table, record: type[Any]) -> list[sa.Column[Any]]:
     return [table.c[field.name] for field in dataclasses.fields(record)]
 
 
-def _states(kind: type[StrEnum]) -> str:
-    return "state IN (" + ", ".join(f"'{each.value}'" for each in kind) + ")"
-
-
 def _where(column: str, *values: StrEnum) -> sa.TextClause:
     return sa.text(f"{column} IN (" + ", ".join(f"'{value.value}'" for value in values) + ")")
 
@@ -105,7 +101,7 @@ studies = sa.Table(
     sa.Column("first_received_at", Time, nullable=False),
     sa.Column("last_received_at", Time, nullable=False),
     sa.Column("calling_ae_titles", Json, nullable=False),
-    sa.CheckConstraint(_states(StudyState), "studies_state"),
+    sa.CheckConstraint(_where("state", *StudyState), "studies_state"),
     sqlite_strict=True,
 )
 sa.Index("studies_receiving", studies.c.last_received_at, sqlite_where=_where("state", StudyState.RECEIVING))
@@ -135,6 +131,7 @@ instances = sa.Table(
     sa.Column("size_bytes", sa.Integer, nullable=False),
     sa.Column("calling_ae_title", sa.Text, nullable=False),
     sa.Column("received_at", Time, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),  # of the study, with which it came: later jobs see it too
     sa.ForeignKeyConstraint(
         ["study_instance_uid", "series_instance_uid"], ["series.study_instance_uid", "series.series_instance_uid"]
     ),
@@ -160,7 +157,7 @@ jobs = sa.Table(
     sa.Column("lease_expires_at", Time),
     sa.Column("updated_at", Time, nullable=False),
     sa.Column("outcome", Json),
-    sa.CheckConstraint(_states(JobState), "jobs_state"),
+    sa.CheckConstraint(_where("state", *JobState), "jobs_state"),
     sa.CheckConstraint(
         "(state = 'running') = (lease_owner IS NOT NULL) AND (lease_owner IS NULL) = (lease_expires_at IS NULL)",
         "jobs_lease",
@@ -204,7 +201,8 @@ deliveries = sa.Table(
     sa.Column("transaction_uid", sa.Text),
     sa.Column("available_at", Time, nullable=False),
     sa.Column("updated_at", Time, nullable=False),
-    sa.CheckConstraint(_states(DeliveryState), "deliveries_state"),
+    sa.CheckConstraint(_where("state", *DeliveryState), "deliveries_state"),
+    sa.CheckConstraint(_where("proof", *Proof), "deliveries_proof"),
     sqlite_autoincrement=True,
     sqlite_strict=True,
 )

@@ -82,4 +82,5 @@ def check(before: StrEnum, after: StrEnum) -> str:
     try:
         return TRANSITIONS[before, after]
     except KeyError:
-        raise InvalidTransition(f"{type(before).__name__} cannot go from {before} to {after}") from None
+        kind = type(before).__name__.removesuffix("State").lower()
+        raise InvalidTransition(f"a {kind} that is {before} cannot become {after}") from None

@@ -45,6 +45,7 @@ STATEMENTS = (
         size_bytes INTEGER NOT NULL,
         calling_ae_title TEXT NOT NULL,
         received_at INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
         PRIMARY KEY (sop_instance_uid),
         FOREIGN KEY(study_instance_uid, series_instance_uid) REFERENCES series (study_instance_uid, series_instance_uid)
     ) STRICT
@@ -111,6 +112,7 @@ STATEMENTS = (
         available_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         CONSTRAINT deliveries_state CHECK (state IN ('pending', 'sending', 'sent', 'committed', 'refused')),
+        CONSTRAINT deliveries_proof CHECK (proof IN ('none', 'commitment', 'find')),
         FOREIGN KEY(job_id) REFERENCES jobs (job_id),
         FOREIGN KEY(sop_instance_uid) REFERENCES results (sop_instance_uid)
     ) STRICT
