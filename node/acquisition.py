@@ -7,8 +7,8 @@
 | spin echo, also turbo and 3D | TE <= 40 ms, TR <= 1200 ms |
 | inversion-prepared spin echo (T1 FLAIR) | TE <= 40 ms, TI 400 to 1400 ms, TR <= 3600 ms |
 
-Descriptions decide only what parameters leave open: whether a short spoiled gradient echo is an angiogram, a field map or
-a scout, and whether a contrast agent was given where the header is silent.
+Descriptions decide only what parameters leave open: whether a short spoiled gradient echo is an angiogram, a field map
+or a scout, and whether a contrast agent was given where the header is silent.
 """
 
 import math

@@ -1,5 +1,6 @@
 """Pixel data of one file -> its frames, with every size checked before anything is allocated or decoded."""
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +12,21 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from node.elements import number, text
+from node.elements import BROKEN, items, number, text
 from node.errors import UnreadableInstance
 from node.frames import count
 
-PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 LONG_VR = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
+WHOLE_BYTES = 4 * 2**20
+META_BYTES = 1024
+
+Stored = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -51,16 +57,32 @@ class Layout:
         return self.rows * self.columns * self.allocated // 8
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """Of the stored values as they lie in an uncompressed file."""
+    def dtype(self) -> np.dtype[np.integer[Any]]:
+        """Of the values as they lie in an uncompressed file."""
         order = ">" if self.transfer_syntax.is_little_endian is False else "<"
         return np.dtype(f"{order}{'i' if self.signed else 'u'}{self.allocated // 8}")
 
 
-def open_header(file: BinaryIO) -> tuple[Dataset, Location | None]:
-    """The header of a file and where its pixel data begin. Raises what pydicom raises for what is no DICOM file."""
-    header = dcmread(file, stop_before_pixels=True)
-    return header, _location(file, transfer_syntax(header))
+def open_header(path: Path) -> tuple[Dataset, Location | None]:
+    """The header of a file, and where its pixel data begin. Raises UnreadableInstance for what is no DICOM file.
+
+    Deflated files are not read: their size is known only after they are inflated, and no MR scanner sends them.
+    """
+    try:
+        with path.open("rb") as file:
+            if DeflatedExplicitVRLittleEndian.encode() in file.read(META_BYTES):
+                raise UnreadableInstance("the deflated transfer syntax is not read")
+            file.seek(0)
+            whole = path.stat().st_size <= WHOLE_BYTES
+            source: BinaryIO = io.BytesIO(file.read()) if whole else file
+            header = dcmread(source, stop_before_pixels=True)
+            return header, _location(source, transfer_syntax(header))
+    except InvalidDicomError as error:
+        raise UnreadableInstance("not a DICOM file") from error
+    except OSError as error:
+        raise UnreadableInstance(f"cannot be read: {error.strerror or 'the file ends too early'}") from error
+    except (EOFError, RecursionError, MemoryError, AssertionError, *BROKEN) as error:
+        raise UnreadableInstance(f"cannot be read: {type(error).__name__}") from error
 
 
 def transfer_syntax(header: Dataset) -> UID:
@@ -69,36 +91,39 @@ def transfer_syntax(header: Dataset) -> UID:
     stated = text(meta, "TransferSyntaxUID") if meta is not None else ""
     if stated:
         return UID(stated)
-    implicit = header.original_encoding[0]
-    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return ImplicitVRLittleEndian if header.original_encoding[0] else ExplicitVRLittleEndian
 
 
 def layout(header: Dataset) -> Layout:
     """How this header says that its pixels are stored. Raises UnreadableInstance for what cannot be true."""
-    found = {name: int(number(header, name) or 0) for name in ("Rows", "Columns", "BitsAllocated", "BitsStored")}
-    rows, columns, allocated, stored = found.values()
+    named = ("Rows", "Columns", "BitsAllocated", "BitsStored")
+    rows, columns, allocated, stored = (int(number(header, name) or 0) for name in named)
     if rows < 1 or columns < 1:
         raise UnreadableInstance("the header has no rows or columns")
     if allocated not in (8, 16, 32) or not 1 <= stored <= allocated:
-        raise UnreadableInstance(f"bits allocated {allocated} and stored {stored} are no pixel format of MR images")
-    high = number(header, "HighBit")
+        raise UnreadableInstance(f"{stored} bits stored in {allocated} are no pixel format of MR images")
+    if items(header, "ModalityLUTSequence"):
+        raise UnreadableInstance("its values need a modality look-up table, which MR images do not have")
+    high = int(number(header, "HighBit") or 0)
     return Layout(
-        rows,
-        columns,
-        count(header),
-        allocated,
-        stored,
-        stored - 1 if high is None or not stored - 1 <= high < allocated else int(high),
-        number(header, "PixelRepresentation") == 1,
-        text(header, "PhotometricInterpretation").upper() == "MONOCHROME1",
-        transfer_syntax(header),
+        rows=rows,
+        columns=columns,
+        frames=count(header),
+        allocated=allocated,
+        stored=stored,
+        high=high if stored - 1 <= high < allocated else stored - 1,
+        signed=number(header, "PixelRepresentation") == 1,
+        inverted=text(header, "PhotometricInterpretation").upper() == "MONOCHROME1",
+        transfer_syntax=transfer_syntax(header),
     )
 
 
-def read_frames(path: Path, where: Location | None, shape: Layout) -> Iterator[NDArray[np.generic]]:
+def read_frames(path: Path, where: Location | None, shape: Layout, maximum_bytes: int) -> Iterator[Stored]:
     """The stored values of each frame (rows, columns), in order. Raises UnreadableInstance."""
     if where is None:
         raise UnreadableInstance("the file has no pixel data")
+    if max(shape.frame_bytes * shape.frames, path.stat().st_size) > maximum_bytes:
+        raise UnreadableInstance("the pixel data are larger than the limit")
     with path.open("rb") as file:
         file.seek(where.offset)
         if where.length is None:
@@ -107,11 +132,48 @@ def read_frames(path: Path, where: Location | None, shape: Layout) -> Iterator[N
             yield from _native(file, where.length, shape)
 
 
-def _native(file: BinaryIO, length: int, shape: Layout) -> Iterator[NDArray[np.generic]]:
+def coded_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 code stream says it has; None for other code.
+
+    A decoder allocates what the code stream says, not what the header says (ISO/IEC 10918-1 B.2.2, 15444-1 A.5.1).
+    """
+    if frame[:4] == b"\xff\x4f\xff\x51":
+        width, height, left, top = struct.unpack(">4L", frame[8:24])
+        return height - top, width - left
+    place = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    while place + 9 <= len(frame) and frame[place] == 0xFF:
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = struct.unpack(">2H", frame[place + 5 : place + 9])
+            return rows, columns
+        place += 2 + length
+    return None
+
+
+def _location(file: BinaryIO, syntax: UID) -> Location | None:
+    """Where the value of the element at the file's position lies, if that is the pixel data."""
+    order = ">" if syntax.is_little_endian is False else "<"
+    start, head = file.tell(), file.read(12)
+    if len(head) < 12:
+        return None
+    group, element = struct.unpack(order + "HH", head[:4])
+    if (group << 16) + element != PIXEL_DATA:
+        return None
+    if syntax.is_implicit_VR:
+        length, used = struct.unpack(order + "L", head[4:8])[0], 8
+    elif head[4:6] in LONG_VR:
+        length, used = struct.unpack(order + "L", head[8:12])[0], 12
+    else:
+        return None
+    return Location(start + used, None if length == UNDEFINED else length)
+
+
+def _native(file: BinaryIO, length: int, shape: Layout) -> Iterator[Stored]:
     if shape.transfer_syntax.is_encapsulated:
         raise UnreadableInstance("the pixel data are not encapsulated, against the transfer syntax")
-    if length < shape.frame_bytes * shape.frames:
-        raise UnreadableInstance(f"{length} bytes of pixel data where {shape.frame_bytes * shape.frames} are needed")
+    needed = shape.frame_bytes * shape.frames
+    if length < needed:
+        raise UnreadableInstance(f"{length} bytes of pixel data where {needed} are needed")
     for _ in range(shape.frames):
         data = file.read(shape.frame_bytes)
         if len(data) < shape.frame_bytes:
@@ -119,8 +181,7 @@ def _native(file: BinaryIO, length: int, shape: Layout) -> Iterator[NDArray[np.g
         yield _valued(np.frombuffer(data, shape.dtype).reshape(shape.rows, shape.columns), shape)
 
 
-def _decoded(data: bytes, shape: Layout) -> Iterator[NDArray[np.generic]]:
-    decoder = get_decoder(shape.transfer_syntax)
+def _decoded(data: bytes, shape: Layout) -> Iterator[Stored]:
     options: dict[str, Any] = {
         "rows": shape.rows,
         "columns": shape.columns,
@@ -134,41 +195,34 @@ def _decoded(data: bytes, shape: Layout) -> Iterator[NDArray[np.generic]]:
     }
     found = 0
     try:
+        decoder = get_decoder(shape.transfer_syntax)
         for frame in generate_frames(data, number_of_frames=shape.frames):
+            _check_code(frame, shape)
             array, _ = decoder.as_array(encapsulate([frame]), index=0, raw=True, **options)
             yield _valued(array, shape)
             found += 1
-    except (ValueError, RuntimeError, NotImplementedError, struct.error, EOFError) as error:
-        raise UnreadableInstance(f"frame {found + 1} cannot be decoded: {error}") from error
+    except UnreadableInstance as error:
+        raise UnreadableInstance(f"frame {found + 1}: {error}") from error
+    except (EOFError, RuntimeError, IndexError, *BROKEN) as error:
+        raise UnreadableInstance(f"frame {found + 1} cannot be decoded: {type(error).__name__}") from error
     if found < shape.frames:
         raise UnreadableInstance(f"{found} of {shape.frames} frames are there")
 
 
-def _valued(stored: NDArray[np.generic], shape: Layout) -> NDArray[np.generic]:
+def _check_code(frame: bytes, shape: Layout) -> None:
+    size = coded_size(frame)
+    if size not in (None, (shape.rows, shape.columns)):
+        raise UnreadableInstance("it is coded in another size than the header says")
+    if size is not None and not frame.rstrip(b"\x00\xff").endswith(b"\xff\xd9"):
+        raise UnreadableInstance("its code stream is cut short")
+
+
+def _valued(stored: Stored, shape: Layout) -> Stored:
     """Stored bits -> numbers: unused bits dropped, sign extended, MONOCHROME1 turned round."""
     values = stored
     if shape.stored < shape.allocated:
-        above = np.array(shape.allocated - 1 - shape.high, values.dtype)
-        below = np.array(shape.allocated - shape.stored, values.dtype)
+        above, below = shape.allocated - 1 - shape.high, shape.allocated - shape.stored
         values = np.right_shift(np.left_shift(values, above), below)
     if shape.inverted:
-        values = np.invert(values) if shape.signed else np.subtract((1 << shape.stored) - 1, values, dtype=values.dtype)
+        values = np.invert(values) if shape.signed else np.subtract((1 << shape.stored) - 1, values)
     return values
-
-
-def _location(file: BinaryIO, syntax: UID) -> Location | None:
-    start = file.tell()
-    order = "<" if syntax.is_little_endian is not False else ">"
-    head = file.read(12)
-    if len(head) < 8:
-        return None
-    group, element = struct.unpack(order + "HH", head[:4])
-    if (group << 16) + element not in PIXEL_TAGS:
-        return None
-    if syntax.is_implicit_VR:
-        length, used = struct.unpack(order + "L", head[4:8])[0], 8
-    elif head[4:6] in LONG_VR:
-        length, used = struct.unpack(order + "L", head[8:12])[0], 12
-    else:
-        return None
-    return Location(start + used, None if length == UNDEFINED else length)

@@ -2,8 +2,8 @@
 
 Each series is asked in turn: is it an MR image of ours to read, a plain magnitude image, T1-weighted, of a head, on one
 regular grid that is large enough? The first "no" is its verdict. Of the eligible ones the highest score is chosen: what
-suits the model best (inversion-prepared 3D first), less what its coarsest spacing costs. Ties go to more slices, then to
-the lower series number, then to the lower Series Instance UID.
+suits the model best (inversion-prepared 3D first), less what its coarsest spacing costs. Ties go to more slices, then
+to the lower series number, then to the lower Series Instance UID.
 """
 
 import re
@@ -25,6 +25,7 @@ from node.config import SelectionSettings
 from node.elements import number, places, text, words
 from node.frames import frames
 from node.geometry import GeometryError, Stack, stack
+from node.pixels import Location
 from node.reasons import Reason
 
 READABLE = {MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage}
@@ -38,11 +39,12 @@ OTHER_PARTS = re.compile(
 
 @dataclass(frozen=True)
 class SeriesHeaders:
-    """The headers of one series, without pixels, and the file of each."""
+    """The headers of one series, without pixels; the file of each, and where in it the pixels lie, if known."""
 
     series_instance_uid: str
     headers: tuple[Dataset, ...]
     paths: tuple[Path, ...]
+    pixels: tuple[Location | None, ...] = ()
 
 
 @dataclass(frozen=True)
