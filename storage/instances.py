@@ -69,6 +69,8 @@ def find(db: Database, sop_instance_uid: str) -> Instance | None:
 
 _KNOWN = sa.select(*columns(instances, Instance)).where(instances.c.sop_instance_uid == sa.bindparam("uid"))
 
+_GROW_STUDY = studies_table.update().where(studies_table.c.study_instance_uid == sa.bindparam("uid"))
+
 _GROW_SERIES = (
     sqlite.insert(series)
     .values(
@@ -100,7 +102,7 @@ def _note_study(connection: sa.Connection, instance: Instance, expected_instance
         "calling_ae_titles": _with(study, instance.calling_ae_title),
     }
     if study.state is StudyState.RECEIVING:
-        connection.execute(_of(study).values(**grown))
+        connection.execute(_GROW_STUDY, grown | {"uid": study.study_instance_uid})
         return study.revision
     revision = study.revision + 1
     reason = f"a late instance came from {instance.calling_ae_title}: revision {revision} begins"
@@ -136,7 +138,7 @@ def _again(db: Database, connection: sa.Connection, known: Instance, instance: I
         return Registration.CONFLICT
     study = studies.find(connection, known.study_instance_uid)
     if study is not None and sender not in study.calling_ae_titles:
-        connection.execute(_of(study).values(calling_ae_titles=_with(study, sender)))
+        connection.execute(_GROW_STUDY, {"uid": study.study_instance_uid, "calling_ae_titles": _with(study, sender)})
     if known.path != instance.path and not db.folder.path(known.path).is_file():
         connection.execute(
             instances.update()
@@ -145,10 +147,6 @@ def _again(db: Database, connection: sa.Connection, known: Instance, instance: I
         )
         note("instance stored again", f"{uid}: its file had gone, {sender} sent it again")
     return Registration.DUPLICATE
-
-
-def _of(study: Study) -> sa.Update:
-    return studies_table.update().where(studies_table.c.study_instance_uid == study.study_instance_uid)
 
 
 def _with(study: Study, calling_ae_title: str) -> tuple[str, ...]:

@@ -14,19 +14,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from storage import events, moves, queue
+from storage import results as stored_results
 from storage.due import is_due
 from storage.engine import Database
-from storage.errors import NotFound, ResultConflict
-from storage.folder import DataFolder
 from storage.records import Delivery, Job, Proof, Result
 from storage.schema import columns, jobs, one_of
-from storage.schema import deliveries as deliveries_table
-from storage.schema import results as results_table
+from storage.schema import deliveries as table
 from storage.states import DeliveryState, JobState, check
 
-_DELIVERY = columns(deliveries_table, Delivery)
-_RESULT = columns(results_table, Result)
+_DELIVERY = columns(table, Delivery)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
+
+result = stored_results.find
+results_of_job = stored_results.of_job
+previous_report = stored_results.previous_report
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def complete(
         raise ValueError(f"a job is completed as reported or skipped, not as {state}")
     with db.transaction() as connection:
         current = queue.held(connection, job)
-        ordinals = {result.sop_instance_uid: _keep(connection, db.folder, current, result) for result in results}
+        ordinals = {
+            each.sop_instance_uid: stored_results.keep(connection, db.folder, current, each) for each in results
+        }
         for delivery in deliveries:
             _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
         moves.job(connection, current, state, reason, now, outcome=outcome)
@@ -104,9 +107,9 @@ def awaiting_commitment(db: Database, destination: str) -> list[Delivery]:
     `transaction_uid` says whether a request is under way, `updated_at` since when.
     """
     condition = sa.and_(
-        deliveries_table.c.destination == destination,
-        one_of(deliveries_table.c.state, [DeliveryState.SENT]),
-        deliveries_table.c.proof != Proof.NONE,
+        table.c.destination == destination,
+        one_of(table.c.state, [DeliveryState.SENT]),
+        table.c.proof != Proof.NONE,
     )
     return _deliveries(db, condition)
 
@@ -118,10 +121,10 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
     """
     with db.transaction() as connection:
         found = connection.execute(
-            deliveries_table.update()
+            table.update()
             .where(
-                deliveries_table.c.delivery_id.in_([delivery.delivery_id for delivery in deliveries]),
-                deliveries_table.c.state == DeliveryState.SENT,
+                table.c.delivery_id.in_([delivery.delivery_id for delivery in deliveries]),
+                table.c.state == DeliveryState.SENT,
             )
             .values(transaction_uid=transaction_uid, updated_at=now)
             .returning(*_DELIVERY)
@@ -130,7 +133,7 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
         for job_id in sorted({delivery.job_id for delivery in asked}):
             count = sum(delivery.job_id == job_id for delivery in asked)
             reason = f"{count} results, transaction {transaction_uid}"
-            study = _get_job(connection, job_id).study_instance_uid
+            study = queue.find(connection, job_id).study_instance_uid
             events.append(connection, at=now, name="commitment requested", study=study, job=job_id, reason=reason)
         return asked
 
@@ -151,7 +154,7 @@ def uncommitted(db: Database, delivery: Delivery, reason: str, available_at: dat
 def release(db: Database, now: datetime) -> int:
     """What an office that died was sending waits again; for the start of the one office."""
     with db.transaction() as connection:
-        query = sa.select(*_DELIVERY).where(one_of(deliveries_table.c.state, [DeliveryState.SENDING]))
+        query = sa.select(*_DELIVERY).where(one_of(table.c.state, [DeliveryState.SENDING]))
         found = [Delivery(**row._asdict()) for row in connection.execute(query)]
         for delivery in found:
             reason = "the office stopped while sending: the same bytes go again"
@@ -161,110 +164,52 @@ def release(db: Database, now: datetime) -> int:
 
 def by_transaction(db: Database, transaction_uid: str) -> list[Delivery]:
     """What a storage commitment report speaks of."""
-    return _deliveries(db, deliveries_table.c.transaction_uid == transaction_uid)
+    return _deliveries(db, table.c.transaction_uid == transaction_uid)
 
 
 def of_job(db: Database, job_id: int) -> list[Delivery]:
     """All deliveries of a job, in the order of sending."""
-    return _deliveries(db, deliveries_table.c.job_id == job_id)
+    return _deliveries(db, table.c.job_id == job_id)
 
 
 def counts(db: Database) -> dict[tuple[str, DeliveryState], int]:
     """How many deliveries of each destination are in each state; what is not there counts zero."""
-    group = (deliveries_table.c.destination, deliveries_table.c.state)
+    group = (table.c.destination, table.c.state)
     with db.reading() as connection:
         rows = connection.execute(sa.select(*group, sa.func.count()).group_by(*group))
         return {(row[0], row[1]): row[2] for row in rows}
 
 
-def results_of_job(db: Database, job_id: int) -> list[Result]:
-    """The results of a job, in the order of sending."""
-    order = (results_table.c.ordinal, results_table.c.sop_instance_uid)
-    query = sa.select(*_RESULT).where(results_table.c.job_id == job_id).order_by(*order)
-    with db.reading() as connection:
-        return [Result(**row._asdict()) for row in connection.execute(query)]
-
-
-def result(db: Database, sop_instance_uid: str) -> Result | None:
-    """The result of this UID, if it is one of ours."""
-    with db.reading() as connection:
-        return _result(connection, sop_instance_uid)
-
-
-def previous_report(db: Database, study_instance_uid: str, before_revision: int) -> list[Result]:
-    """The structured reports of the latest earlier revision: what a new report names as its predecessor.
-
-    One that every destination refused is left out: a reference to it would lead nowhere.
-    """
-    delivered, refused = deliveries_table.alias("delivered"), deliveries_table.alias("refused")
-    of = results_table.c.sop_instance_uid
-    query = (
-        sa.select(*_RESULT, jobs.c.revision)
-        .join(jobs, jobs.c.job_id == results_table.c.job_id)
-        .where(
-            jobs.c.study_instance_uid == study_instance_uid,
-            jobs.c.revision < before_revision,
-            results_table.c.kind.startswith("sr_", autoescape=True),
-            sa.or_(
-                ~sa.exists().where(refused.c.sop_instance_uid == of),
-                sa.exists().where(delivered.c.sop_instance_uid == of, delivered.c.state != DeliveryState.REFUSED),
-            ),
-        )
-        .order_by(jobs.c.revision.desc(), results_table.c.ordinal, of)
-    )
-    with db.reading() as connection:
-        rows = [row._asdict() for row in connection.execute(query)]
-    latest = rows[0]["revision"] if rows else None
-    return [Result(**row) for row in rows if row.pop("revision") == latest]
-
-
 def _next(connection: sa.Connection, destination: str, now: datetime) -> Delivery | None:
-    earlier, earlier_job = deliveries_table.alias("earlier"), jobs.alias("earlier_job")
+    earlier, earlier_job = table.alias("earlier"), jobs.alias("earlier_job")
     overtaken = sa.exists().where(
         earlier.c.job_id == earlier_job.c.job_id,
         earlier_job.c.study_instance_uid == jobs.c.study_instance_uid,
         earlier.c.destination == destination,
         one_of(earlier.c.state, _UNSENT),
-        sa.tuple_(earlier.c.job_id, earlier.c.ordinal)
-        < sa.tuple_(deliveries_table.c.job_id, deliveries_table.c.ordinal),
+        sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
     query = (
         sa.select(*_DELIVERY)
-        .join(jobs, jobs.c.job_id == deliveries_table.c.job_id)
+        .join(jobs, jobs.c.job_id == table.c.job_id)
         .where(
-            deliveries_table.c.destination == destination,
-            one_of(deliveries_table.c.state, _UNSENT),
-            deliveries_table.c.state == DeliveryState.PENDING,
-            is_due(deliveries_table, now),
+            table.c.destination == destination,
+            one_of(table.c.state, _UNSENT),
+            table.c.state == DeliveryState.PENDING,
+            is_due(table, now),
             jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
             ~overtaken,
         )
-        .order_by(deliveries_table.c.job_id, deliveries_table.c.ordinal, deliveries_table.c.delivery_id)
+        .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else Delivery(**row._asdict())
 
 
-def _keep(connection: sa.Connection, folder: DataFolder, job: Job, new: Result) -> int:
-    """The ordinal of the result, which is written unless an earlier run of this job already did."""
-    uid = new.sop_instance_uid
-    known = _result(connection, uid)
-    if known is None:
-        connection.execute(results_table.insert(), vars(new) | {"job_id": job.job_id})
-        return new.ordinal
-    if known.job_id != job.job_id:
-        raise ResultConflict(f"result {uid} belongs to job {known.job_id}, not to job {job.job_id}")
-    if not folder.path(known.path).is_file():
-        if known.sha256 != new.sha256:
-            raise ResultConflict(f"result {uid}: its file has gone, and encoded again it has another content")
-        connection.execute(results_table.update().where(results_table.c.sop_instance_uid == uid).values(path=new.path))
-    return known.ordinal
-
-
 def _plan(connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
     connection.execute(
-        sqlite.insert(deliveries_table)
+        sqlite.insert(table)
         .values(
             job_id=job.job_id,
             sop_instance_uid=new.sop_instance_uid,
@@ -300,10 +245,10 @@ def _move_within(
 
 def _settle(connection: sa.Connection, job_id: int, now: datetime) -> Job:
     """Look whether all deliveries of a reported job came to an end."""
-    job = _get_job(connection, job_id)
+    job = queue.find(connection, job_id)
     if job.state is not JobState.REPORTED:
         return job
-    query = sa.select(*_DELIVERY).where(deliveries_table.c.job_id == job_id)
+    query = sa.select(*_DELIVERY).where(table.c.job_id == job_id)
     all_ = [Delivery(**row._asdict()) for row in connection.execute(query)]
     if not all(_ended(delivery) for delivery in all_):
         return job
@@ -322,21 +267,8 @@ def _ended(delivery: Delivery) -> bool:
     return delivery.state in (DeliveryState.COMMITTED, DeliveryState.REFUSED)
 
 
-def _get_job(connection: sa.Connection, job_id: int) -> Job:
-    row = connection.execute(sa.select(*columns(jobs, Job)).where(jobs.c.job_id == job_id)).one_or_none()
-    if row is None:
-        raise NotFound(f"no job {job_id}")
-    return Job(**row._asdict())
-
-
-def _result(connection: sa.Connection, sop_instance_uid: str) -> Result | None:
-    query = sa.select(*_RESULT).where(results_table.c.sop_instance_uid == sop_instance_uid)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Result(**row._asdict())
-
-
 def _deliveries(db: Database, condition: sa.ColumnElement[bool]) -> list[Delivery]:
-    order = (deliveries_table.c.job_id, deliveries_table.c.ordinal, deliveries_table.c.delivery_id)
+    order = (table.c.job_id, table.c.ordinal, table.c.delivery_id)
     with db.reading() as connection:
         rows = connection.execute(sa.select(*_DELIVERY).where(condition).order_by(*order))
         return [Delivery(**row._asdict()) for row in rows]

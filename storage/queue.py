@@ -95,7 +95,7 @@ def release_expired(db: Database, now: datetime) -> int:
 def get(db: Database, job_id: int) -> Job:
     """Raises NotFound."""
     with db.reading() as connection:
-        return _get(connection, job_id)
+        return find(connection, job_id)
 
 
 def listing(db: Database, *, states: Collection[JobState] | None = None, limit: int | None = None) -> list[Job]:
@@ -124,7 +124,7 @@ def retry(db: Database, job_id: int, now: datetime) -> Job:
     Raises NotFound, InvalidTransition.
     """
     with db.transaction() as connection:
-        job = _get(connection, job_id)
+        job = find(connection, job_id)
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
         if unsent and job.state in (JobState.FAILED, JobState.CANCELLED) and _on_hand(db, connection, unsent):
             for delivery in unsent:
@@ -150,7 +150,7 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
     Raises NotFound, InvalidTransition.
     """
     with db.transaction() as connection:
-        job = moves.job(connection, _get(connection, job_id), JobState.CANCELLED, reason, now)
+        job = moves.job(connection, find(connection, job_id), JobState.CANCELLED, reason, now)
         for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
             moves.delivery(connection, delivery, DeliveryState.REFUSED, f"cancelled: {reason}", now)
         return job
@@ -167,6 +167,14 @@ def held(connection: sa.Connection, job: Job) -> Job:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise LeaseLost(f"job {job.job_id}, attempt {job.attempt}, is no longer {job.lease_owner}'s")
+    return Job(**row._asdict())
+
+
+def find(connection: sa.Connection, job_id: int) -> Job:
+    """The job as this transaction sees it. Raises NotFound."""
+    row = connection.execute(sa.select(*columns(jobs, Job)).where(jobs.c.job_id == job_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
     return Job(**row._asdict())
 
 
@@ -225,13 +233,6 @@ def _on_hand(db: Database, connection: sa.Connection, unsent: Collection[Deliver
     wanted = results.c.sop_instance_uid.in_([delivery.sop_instance_uid for delivery in unsent])
     paths = connection.execute(sa.select(results.c.path).where(wanted)).scalars()
     return all(db.folder.path(path).is_file() for path in paths)
-
-
-def _get(connection: sa.Connection, job_id: int) -> Job:
-    row = connection.execute(sa.select(*columns(jobs, Job)).where(jobs.c.job_id == job_id)).one_or_none()
-    if row is None:
-        raise NotFound(f"no job {job_id}")
-    return Job(**row._asdict())
 
 
 def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:

@@ -23,8 +23,7 @@ def get(db: Database, study_instance_uid: str) -> Study:
 
 def find(connection: sa.Connection, study_instance_uid: str) -> Study | None:
     """The study as this transaction sees it."""
-    query = sa.select(*columns(studies, Study)).where(studies.c.study_instance_uid == study_instance_uid)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_ONE, {"uid": study_instance_uid}).one_or_none()
     return None if row is None else Study(**row._asdict())
 
 
@@ -64,6 +63,9 @@ def mark_stable(db: Database, study: Study, reason: str, maximum_attempts: int, 
         moves.study(connection, current, StudyState.STABLE, reason, now)
         _cancel_overtaken(connection, current, now)
         return _queue(connection, current, reason, maximum_attempts, now)
+
+
+_ONE = sa.select(*columns(studies, Study)).where(studies.c.study_instance_uid == sa.bindparam("uid"))
 
 
 def _grown(before: Study, current: Study) -> bool:
