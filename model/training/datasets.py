@@ -1,7 +1,7 @@
 """Slices with what is known of them, ready to train on; a selection shares the pixels of the whole."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Slices:
     def of_subjects(self, names: Collection[str]) -> "Slices":
         """All slices of these subjects."""
         return self.where(np.isin(self.subjects, sorted(names)))
+
+    def without_subjects(self, names: Collection[str]) -> "Slices":
+        """All slices of all other subjects."""
+        return self.where(~np.isin(self.subjects, sorted(names)))
 
     def labelled(self) -> "Slices":
         """The slices with a label."""
@@ -146,8 +150,3 @@ def no_shared_picture(slices: Slices) -> None:
     for digest, subject in zip(slices.digests.tolist(), slices.subjects.tolist(), strict=True):
         if owner.setdefault(digest, subject) != subject:
             raise SubjectLeak(f"{owner[digest]} and {subject} hold the same picture; one of the names must be wrong")
-
-
-def overlap(names: Mapping[str, int] | Collection[str], other: Collection[str]) -> set[str]:
-    """Subjects that are in both."""
-    return set(names) & set(other)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from model import calibration
+
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
-
-ECE_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Interval:
 
 
 def measure(labels: Labels, probabilities: Probabilities, threshold: float = 0.5) -> Metrics:
-    """All numbers at once."""
+    """All numbers at once, of one prediction at least."""
     present = probabilities >= threshold
     tp, fp = int((present & (labels == 1)).sum()), int((present & (labels == 0)).sum())
     fn, tn = int((~present & (labels == 1)).sum()), int((~present & (labels == 0)).sum())
-    total = max(1, len(labels))
+    total = len(labels)
     chance = ((tp + fp) * (tp + fn) + (fn + tn) * (fp + tn)) / total**2
     return Metrics(
         auroc=auroc(labels, probabilities),
@@ -59,8 +59,8 @@ def measure(labels: Labels, probabilities: Probabilities, threshold: float = 0.5
         f1=_ratio(2 * tp, 2 * tp + fp + fn),
         mcc=_ratio(tp * tn - fp * fn, np.sqrt(float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
         kappa=_ratio((tp + tn) / total - chance, 1 - chance),
-        brier=float(np.mean((probabilities - labels) ** 2)) if len(labels) else float("nan"),
-        ece=expected_calibration_error(labels, probabilities),
+        brier=calibration.brier(probabilities, labels),
+        ece=calibration.expected_calibration_error(probabilities, labels),
     )
 
 
@@ -99,27 +99,6 @@ def roc(labels: Labels, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64
     true = np.concatenate([[0.0], hits / max(1, positives)])
     false = np.concatenate([[0.0], (called - hits) / max(1, len(labels) - positives)])
     return false, true
-
-
-def reliability(
-    labels: Labels, probabilities: Probabilities, bins: int = ECE_BINS
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean probability, observed frequency and count in bins of equal width; nan in an empty bin."""
-    index = np.minimum((probabilities * bins).astype(int), bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, weights=probabilities, minlength=bins) / counts
-        frequency = np.bincount(index, weights=labels, minlength=bins) / counts
-    return mean, frequency, counts
-
-
-def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = ECE_BINS) -> float:
-    """Mean distance between probability and observed frequency of class 1, weighted by the size of the bin."""
-    mean, frequency, counts = reliability(labels, probabilities, bins)
-    filled = counts > 0
-    if not filled.any():
-        return float("nan")
-    return float(np.average(np.abs(mean - frequency)[filled], weights=counts[filled]))
 
 
 def with_intervals(

@@ -10,6 +10,8 @@ from typing import Any
 from model.manifest import Architecture
 from model.slicing import Preprocessing
 
+WORDS = ("name", "notes", "cost", "result")
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -86,7 +88,10 @@ class Finetuning:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shaped a set of weights, except the data; `cost` and `result` are what a reader should expect."""
+    """Everything that shaped a set of weights, except the data.
+
+    notes: paragraphs for the model card;  cost, result: what somebody who runs it should expect
+    """
 
     name: str
     seed: int = 2025
@@ -96,6 +101,7 @@ class Recipe:
     pretraining: Pretraining | None = Pretraining()
     finetuning: Finetuning = Finetuning()
     dropout_samples: int = 10
+    notes: tuple[str, ...] = ()
     cost: str = ""
     result: str = ""
 
@@ -106,4 +112,4 @@ class Recipe:
     @property
     def choices(self) -> dict[str, Any]:
         """What shapes the weights: everything but the words."""
-        return {name: value for name, value in self.to_dict().items() if name not in ("name", "cost", "result")}
+        return {name: value for name, value in self.to_dict().items() if name not in WORDS}

@@ -41,7 +41,7 @@ Load = Callable[[Preprocessing], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Source:
-    """A picture or volume. label 1: dementia-related changes, None: unknown; load -> (n, S, S), or raises Unreadable."""
+    """A picture or volume. label 1: dementia-related changes, None: unknown; load -> (n, S, S) or Unreadable."""
 
     files: tuple[Path, ...]
     subject: str
@@ -68,6 +68,16 @@ class Found:
     layout: str
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...] = ()
+
+
+def together(found: list[Found]) -> Found:
+    """Several folders as one; a subject who is in two of them is one subject."""
+    return Found(
+        found[0].root,
+        " + ".join(each.layout for each in found),
+        tuple(source for each in found for source in each.sources),
+        tuple(skipped for each in found for skipped in each.skipped),
+    )
 
 
 SeriesReader = Callable[[Path], Iterable[Source | Skipped]]

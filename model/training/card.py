@@ -1,0 +1,142 @@
+"""The model card of a run, filled from its numbers; nothing in it is typed by hand but the words around them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.training.tables import VIEWS
+
+SURPRISING_AUROC = 0.85
+
+PUBLISHED = {  # the original's own summary; slice level, how its data were split is not stated
+    "pretraining_slices": "108,232",
+    "labelled_slices": "18,151",
+    "auroc": "0.893",
+    "sensitivity": "97.8 %",
+    "specificity": "57.6 %",
+    "bounds": "0.62 and 0.75",
+}
+
+
+def fill(numbers: Mapping[str, Any]) -> str:
+    """Markdown from what `report.Results.numbers` gives."""
+    recipe = numbers["recipe"]
+    parts = [
+        f"# Model card: {recipe['name']}",
+        "**Research use only. Not a medical device; not for diagnosis.**",
+        *recipe["notes"],
+        _data(numbers),
+        _how(recipe, numbers),
+        _table(numbers),
+        _calibration(numbers),
+        "## Read the numbers with care",
+        "\n".join(f"- {each}" for each in cautions(numbers)),
+        f"Cost: {recipe['cost']}" if recipe["cost"] else "",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def cautions(numbers: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before quoting a number of this run."""
+    auroc = numbers["out_of_fold"]["by_subject"]["auroc"]
+    count, seen = numbers["out_of_fold"]["subjects"], numbers["subjects_seen_in_pretraining"]
+    told = [
+        "Temperature and bounds were chosen on the same out-of-fold predictions that they are reported on; on new data "
+        "calibration, sensitivity and specificity will be somewhat worse.",
+        f"{count} subjects: the interval of the AUROC is {auroc['low']:.2f} to {auroc['high']:.2f}."
+        if auroc["low"] is not None
+        else f"{count} subjects: too few for an interval.",
+    ]
+    if numbers["early_stopping_on_validation"]:
+        told.append(
+            "The validation fold chose the epoch whose weights were kept, so its numbers are somewhat optimistic."
+        )
+    if seen:
+        told.append(
+            f"The pre-trained encoder had seen slices of {seen} of these subjects, without labels, before the split; "
+            "the numbers are not fully independent."
+        )
+    if auroc["value"] is not None and auroc["value"] > SURPRISING_AUROC:
+        told.append(
+            f"An AUROC above {SURPRISING_AUROC} from single slices is more than the literature leads one to expect: "
+            "look for a leak before believing it."
+        )
+    return told
+
+
+def _data(numbers: Mapping[str, Any]) -> str:
+    data = numbers["data"]
+    labels, by_view = data["subjects_by_label"], data["slices_by_view"]
+    views = ", ".join(f"{by_view[view]} {view}" for view in VIEWS if view in by_view)
+    return f"""## Data
+
+{data["layout"]}: {data["subjects"]} subjects, {data["slices"]} slices ({views}); {labels.get("1", 0)} subjects with
+label 1 (CDR > 0), {labels.get("0", 0)} with label 0 (CDR 0); {data["skipped"]} files skipped."""
+
+
+def _how(recipe: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
+    architecture, epochs = recipe["architecture"], recipe["finetuning"]["schedule"]["epochs"]
+    return f"""## How it was made
+
+MultiScaleViT2DEncoder, {architecture["depth"]} blocks of width {architecture["embed_dim"]}, and SecondOrderClassifier,
+covariance over {architecture["covariance_dim"] or architecture["embed_dim"]} dimensions. {_before(recipe, numbers)}
+Fine-tuned for {epochs} epochs; {recipe["folds"]} folds by subject, seed {recipe["seed"]}. The weights in the bundle are
+those of one more network, trained by the same recipe on all labelled subjects; the numbers are those of the folds."""
+
+
+def _before(recipe: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
+    choices = recipe["pretraining"]
+    if choices is None:
+        return "No pre-training."
+    where = "" if numbers["subjects_seen_in_pretraining"] else ", in each fold on its training subjects alone"
+    hidden, epochs = choices["mask_ratio"], choices["schedule"]["epochs"]
+    return f"Pre-trained by masked image modelling, {hidden:.0%} of the patches hidden, {epochs} epochs{where}."
+
+
+def _table(numbers: Mapping[str, Any]) -> str:
+    found = numbers["out_of_fold"]
+    subject, by_slice = found["by_subject"], found["by_slice"]
+    rows = [(name, _shown(subject[name]), _shown(by_slice[name]), PUBLISHED.get(name, "")) for name in subject]
+    rows += [(f"auroc, {view} slices alone", _shown(value), "", "") for view, value in found["auroc_by_view"].items()]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"""## Numbers, out of fold
+
+| | by subject | by slice | published, by slice |
+| --- | --- | --- | --- |
+{lines}
+
+Thresholded numbers are at p = 0.5; in brackets 95 % bootstrap intervals over subjects. The published column is the
+original's own summary ({PUBLISHED["pretraining_slices"]} slices pre-trained, {PUBLISHED["labelled_slices"]} labelled;
+how they were split is not stated), so the columns are not comparable one to one."""
+
+
+def _calibration(numbers: Mapping[str, Any]) -> str:
+    found, rules, bounds = numbers["calibration"], numbers["rules"], numbers["out_of_fold"]["at_bounds"]
+    lines = [
+        f"- {words} {found['thresholds'][name]:.4f}: {rules[name]}{_at_bound(bounds.get(name))}"
+        for words, name in (
+            ("no significant changes below", "no_significant_changes"),
+            ("high likelihood from", "high_likelihood"),
+            ("low confidence above a spread of", "low_confidence_spread"),
+        )
+    ]
+    return f"""## Calibration and decision bands
+
+Temperature {found["temperature"]:.3f}: {rules["temperature"]}. ECE by subject {found["ece_before"]:.3f} before,
+{found["ece_after"]:.3f} after.
+
+{chr(10).join(lines)}
+- the published bounds, for comparison: {PUBLISHED["bounds"]}"""
+
+
+def _at_bound(values: Mapping[str, Mapping[str, float | None]] | None) -> str:
+    if values is None:
+        return ""
+    return f"; sensitivity {_shown(values['sensitivity'])}, specificity {_shown(values['specificity'])}"
+
+
+def _shown(interval: Mapping[str, float | None]) -> str:
+    if interval["value"] is None:
+        return "–"
+    if interval["low"] is None or interval["high"] is None:
+        return f"{interval['value']:.3f}"
+    return f"{interval['value']:.3f} ({interval['low']:.3f}-{interval['high']:.3f})"

@@ -1,0 +1,191 @@
+"""Pictures of a run, as PNG: curves, calibration, errors, features, heat maps, reconstructions, contact sheets."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from model import calibration
+from model.training import metrics
+from model.training.datasets import Slices
+from model.training.predictions import BySubject, Predictions
+
+ABSENT, PRESENT, NEUTRAL = "#3b6ea5", "#c8553d", "#555555"
+LABEL_NAMES = {0: "label 0 (CDR 0)", 1: "label 1 (CDR > 0)"}
+Numbers = Sequence[Mapping[str, float]]
+
+
+def roc(subjects: BySubject, slices: Predictions, interval: metrics.Interval) -> Figure:
+    """ROC by subject with its AUROC, by slice thinner, and each fold's by subject in grey."""
+    figure, axes = _square("ROC, out of fold")
+    for fold in np.unique(subjects.folds):
+        own = subjects.folds == fold
+        axes.plot(*metrics.roc(subjects.labels[own], subjects.probabilities[own]), color="#cccccc", lw=1, zorder=1)
+    by_slice = metrics.auroc(slices.labels, slices.probabilities(1.0))
+    curve = metrics.roc(slices.labels, slices.probabilities(1.0))
+    axes.plot(*curve, color=NEUTRAL, lw=1, ls="--", label=f"by slice {by_slice:.3f}")
+    axes.plot(
+        *metrics.roc(subjects.labels, subjects.probabilities), color=PRESENT, lw=2, label=f"by subject {interval}"
+    )
+    axes.plot([0, 1], [0, 1], color="black", lw=0.5)
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+    axes.legend(loc="lower right", frameon=False, title="AUROC (grey: each fold)")
+    return figure
+
+
+def precision_recall(subjects: BySubject) -> Figure:
+    """Precision over recall by subject, beside the share of positives."""
+    figure, axes = _square("Precision and recall by subject, out of fold")
+    recall, precision = metrics.precision_recall(subjects.labels, subjects.probabilities)
+    mean = metrics.average_precision(subjects.labels, subjects.probabilities)
+    axes.step(recall, precision, where="post", color=PRESENT, lw=2, label=f"average precision {mean:.3f}")
+    axes.axhline(
+        subjects.labels.mean(), color="black", lw=0.5, label=f"share of positives {subjects.labels.mean():.2f}"
+    )
+    axes.set(xlabel="recall (sensitivity)", ylabel="precision")
+    axes.legend(loc="lower left", frameon=False)
+    return figure
+
+
+def reliability(before: BySubject, after: BySubject, temperature: float) -> Figure:
+    """Observed frequency over predicted probability by subject, at T = 1 and the temperature; dots grow with count."""
+    figure, axes = _square("Reliability by subject, out of fold")
+    axes.plot([0, 1], [0, 1], color="black", lw=0.5)
+    for each, colour, name in ((before, NEUTRAL, "T = 1"), (after, PRESENT, f"T = {temperature:.2f}")):
+        predicted, observed, count = calibration.reliability(each.probabilities, each.labels)
+        error = calibration.expected_calibration_error(each.probabilities, each.labels)
+        axes.plot(predicted, observed, color=colour, lw=1, label=f"{name}: ECE {error:.3f}")
+        axes.scatter(predicted, observed, s=6 * count, color=colour, alpha=0.6, lw=0)
+    axes.set(xlabel="predicted probability of label 1", ylabel="observed frequency of label 1")
+    axes.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def confusion(subjects: BySubject, bounds: tuple[float, float]) -> Figure:
+    """Counts of subjects by label and decision: below, between and above the two bounds."""
+    low, high = bounds
+    decision = np.digitize(subjects.probabilities, [low, high])
+    counts = np.array(
+        [[((subjects.labels == label) & (decision == band)).sum() for band in range(3)] for label in (0, 1)]
+    )
+    figure, axes = _figure(6.4, 3.2, "Subjects by label and decision band, out of fold")
+    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (label, band), count in np.ndenumerate(counts):
+        share = count / max(1, counts[label].sum())
+        text = f"{count}\n{share:.0%}"
+        axes.text(band, label, text, ha="center", va="center", color="white" if share > 0.6 else "black")
+    axes.set_xticks(range(3), [f"p < {low:.2f}", f"{low:.2f} to {high:.2f}", f"p ≥ {high:.2f}"])
+    axes.set_yticks([0, 1], [LABEL_NAMES[0], LABEL_NAMES[1]])
+    return figure
+
+
+def features(values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]) -> Figure:
+    """First two principal components of features (N, D). Folds have networks of their own, so each is centred alone."""
+    centred = np.array(values, np.float64)
+    for fold in np.unique(folds):
+        centred[folds == fold] -= centred[folds == fold].mean(axis=0)
+    _, strength, directions = np.linalg.svd(centred, full_matrices=False)
+    plane = centred @ directions[:2].T
+    share = strength**2 / np.sum(strength**2)
+    figure, axes = _figure(5.4, 5, "CLS features of out-of-fold slices")
+    for label, colour in ((0, ABSENT), (1, PRESENT)):
+        own = labels == label
+        axes.scatter(plane[own, 0], plane[own, 1], s=12, color=colour, alpha=0.6, lw=0, label=LABEL_NAMES[label])
+    axes.set(xlabel=f"component 1 ({share[0]:.0%})", ylabel=f"component 2 ({share[1]:.0%})")
+    axes.legend(frameon=False)
+    return figure
+
+
+def rollouts(slices: Slices, predictions: Predictions, chosen: Sequence[int], temperature: float) -> Figure:
+    """Slices with their attention rollout over them: row numbers of both `slices` and `predictions`, in one order."""
+    figure = Figure(figsize=(2.2 * len(chosen), 4.8), dpi=120, layout="constrained")
+    grid = figure.subplots(2, len(chosen), squeeze=False)
+    probabilities = predictions.probabilities(temperature)
+    for column, number in enumerate(chosen):
+        image = slices.take(np.array([number]))[0]
+        size = image.shape[0]
+        for axes in grid[:, column]:
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, size, size, 0))
+            axes.set_axis_off()
+        heat = np.asarray(predictions.rollouts[number], np.float32)
+        grid[1, column].imshow(heat, cmap="viridis", alpha=0.5, interpolation="bilinear", extent=(0, size, size, 0))
+        grid[0, column].set_title(f"label {predictions.labels[number]}, p = {probabilities[number]:.2f}", fontsize=9)
+    figure.suptitle("Attention rollout, out-of-fold networks (14 x 14, bilinear)", fontsize=11)
+    return figure
+
+
+def reconstructions(pictures: Mapping[str, NDArray[np.float32]]) -> Figure:
+    """Rows: image, what the encoder saw, what the decoder drew of the rest."""
+    names = {"image": "image", "seen": "seen", "drawn": "drawn"}
+    count = len(pictures["image"])
+    figure = Figure(figsize=(2 * count, 6.2), dpi=120, layout="constrained")
+    grid = figure.subplots(3, count, squeeze=False)
+    for row, (key, name) in enumerate(names.items()):
+        for column in range(count):
+            low, high = np.percentile(pictures["image"][column], (0.5, 99.5))
+            grid[row, column].imshow(pictures[key][column], cmap="gray", vmin=low, vmax=high)
+            grid[row, column].set_axis_off()
+        grid[row, 0].set_title(name, loc="left", fontsize=10)
+    figure.suptitle("Masked image modelling: hidden patches drawn from the visible ones", fontsize=11)
+    return figure
+
+
+def training(histories: Mapping[str, Numbers], title: str) -> Figure:
+    """Training loss (thin) and validation loss (bold) by epoch, one colour per run."""
+    figure, axes = _figure(6.4, 4, title)
+    for number, (name, history) in enumerate(histories.items()):
+        epochs = np.arange(1, len(history) + 1)
+        colour = f"C{number % 10}"
+        validated = [each.get("validation_loss", np.nan) for each in history]
+        has_validation = bool(np.isfinite(validated).any())
+        axes.plot(
+            epochs, [each["loss"] for each in history], color=colour, lw=0.8 if has_validation else 1.6, label=name
+        )
+        if has_validation:
+            axes.plot(epochs, validated, color=colour, lw=1.8)
+    if any("validation_loss" in each for history in histories.values() for each in history):
+        axes.plot([], [], color=NEUTRAL, lw=0.8, label="training")
+        axes.plot([], [], color=NEUTRAL, lw=1.8, label="validation")
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def contact_sheet(slices: Slices, limit: int = 48, columns: int = 12) -> Figure:
+    """Slices spread over the set, exactly as the network will see them, each with its subject and label."""
+    chosen = np.unique(np.linspace(0, len(slices) - 1, min(limit, len(slices))).astype(np.int64))
+    rows = -(-len(chosen) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.75 * rows), dpi=100, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    names = {0: "0", 1: "1"}
+    for axes, number, image in zip(grid, chosen, slices.take(chosen), strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{slices.subjects[number]} · {names.get(int(slices.labels[number]), '–')}", fontsize=6)
+    for axes in grid:
+        axes.set_axis_off()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the PNG; without dates in it, so that the same picture is the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", metadata={"Software": None})
+    return path
+
+
+def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    axes: Any = figure.subplots()
+    axes.set_title(title, fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _square(title: str) -> tuple[Figure, Axes]:
+    figure, axes = _figure(5, 5, title)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    return figure, axes
