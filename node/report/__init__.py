@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from model.types import Prediction
-from node.report import capture, overlay, plain, sr, summary
+from node.report import capture, overlay, parametric_map, plain, sr, summary, validate
 from node.report.envelope import Context, Envelope, encode, open_envelope
 from node.report.keyslice import KeySlice, key_slice, source_of
 from node.report.plain import Verdict
@@ -47,13 +47,13 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     envelope = open_envelope(source, chosen, prediction.model, context)
     key = key_slice(chosen, prediction)
     receivers = tuple(each.name for each in context.destinations if each.captures)
-    captures = [(kind, each, receivers) for kind, each in _captures(envelope, prediction, key)]
+    captures = [(kind, each, receivers) for kind, each in _captures(envelope, prediction, chosen, key)]
     references = [_reference(each) for _, each, _ in captures]
     reports = []
     for (report, has_captures), names in variants(context).items():
         shown = references if has_captures else []
         reports.append((f"sr_{report}", _report(envelope, f"sr_{report}", prediction, chosen, key, shown), names))
-    return _finish([*captures, *reports])
+    return _finish(envelope, [*captures, *reports])
 
 
 def build_skipped(source: Source, verdicts: Sequence[Verdict], reason: str, context: Context) -> list[Encoded]:
@@ -74,7 +74,7 @@ def build_skipped(source: Source, verdicts: Sequence[Verdict], reason: str, cont
             names = tuple(each.name for each in context.destinations if each.captures is has_captures)
             shown = references if has_captures else []
             drafts.append(("sr_text", plain.skipped_report(envelope, reason, verdicts, shown), names))
-    return _finish(drafts)
+    return _finish(envelope, drafts)
 
 
 def variants(context: Context) -> dict[tuple[str, bool], Destinations]:
@@ -89,7 +89,9 @@ def variants(context: Context) -> dict[tuple[str, bool], Destinations]:
     return needed or {("comprehensive", True): ()}
 
 
-def _captures(envelope: Envelope, prediction: Prediction, key: KeySlice) -> list[tuple[str, Dataset]]:
+def _captures(
+    envelope: Envelope, prediction: Prediction, chosen: Sequence[Dataset], key: KeySlice
+) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
     pixels = summary.picture(prediction, shown, sr.meaning(prediction))
     text = summary.HOW_MADE
@@ -99,6 +101,9 @@ def _captures(envelope: Envelope, prediction: Prediction, key: KeySlice) -> list
         sources = source_of(prediction.slices[index].slice.source, envelope.source.references)
         dataset = capture.secondary_capture(envelope, pixels, number, "overlay", overlay.HOW_MADE, sources, plane)
         results.append(("overlay", dataset))
+    if envelope.context.settings.parametric_map:
+        rollout = parametric_map.parametric_map(envelope, prediction, [reference_to(header) for header in chosen])
+        results.extend([(parametric_map.KIND, rollout)] if rollout is not None else [])
     return results
 
 
@@ -120,8 +125,9 @@ def _reference(dataset: Dataset) -> Reference:
     return Reference(str(dataset.SeriesInstanceUID), str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
 
 
-def _finish(drafts: Sequence[Draft]) -> list[Encoded]:
-    return [
+def _finish(envelope: Envelope, drafts: Sequence[Draft]) -> list[Encoded]:
+    """The files, once all of them have passed the gate."""
+    results = [
         Encoded(
             kind,
             ordinal,
@@ -133,3 +139,5 @@ def _finish(drafts: Sequence[Draft]) -> list[Encoded]:
         )
         for ordinal, (kind, dataset, destinations) in enumerate(drafts)
     ]
+    validate.check([each.content for each in results], envelope.source, envelope.header)
+    return results

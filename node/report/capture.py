@@ -1,6 +1,6 @@
 """Secondary captures (PS3.3 A.8.1): uncompressed RGB single frames, which every viewer shows as they are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -8,7 +8,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from node.report import codes
 from node.report.drawing import Pixels
-from node.report.envelope import Envelope, ascii_text, new_object, reference_item
+from node.report.envelope import Envelope, ascii_text, new_object, reference_item, referenced_series
 from node.report.identity import da, tm
 from node.report.overlay import Plane
 from node.report.source import Reference, encoded
@@ -43,21 +43,10 @@ def secondary_capture(
 
 
 def _put_sources(target: Dataset, sources: Sequence[Reference]) -> None:
-    target.SourceImageSequence = []
-    series: dict[str, list[Reference]] = {}
-    for reference in sources:
-        item = reference_item(reference)
+    target.SourceImageSequence = [reference_item(each) for each in sources]
+    for item in target.SourceImageSequence:
         item.PurposeOfReferenceCodeSequence = [codes.SOURCE_IMAGE_FOR_PROCESSING]
-        target.SourceImageSequence.append(item)
-        series.setdefault(reference.series_instance_uid, []).append(reference)
-    target.ReferencedSeriesSequence = [_series_item(uid, references) for uid, references in series.items()]
-
-
-def _series_item(uid: str, references: Iterable[Reference]) -> Dataset:
-    item = Dataset()
-    item.SeriesInstanceUID = uid
-    item.ReferencedInstanceSequence = [reference_item(reference) for reference in references]
-    return item
+    target.ReferencedSeriesSequence = referenced_series(sources)
 
 
 def _put_plane(envelope: Envelope, target: Dataset, plane: Plane | None) -> None:

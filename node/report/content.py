@@ -18,7 +18,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 
 from node.report import codes
-from node.report.envelope import PRODUCT, Envelope, ascii_text, new_object, reference_item
+from node.report.envelope import PRODUCT, Envelope, ascii_text, new_object, referenced_series
 from node.report.identity import digest
 from node.report.source import Reference
 
@@ -128,19 +128,13 @@ def _predecessors(envelope: Envelope, sop_class_uid: str) -> list[Reference]:
 
 
 def _hierarchy(envelope: Envelope, references: Iterable[Reference]) -> Dataset:
-    """Hierarchical SOP Instance Reference Macro (PS3.3 C.17-3): study, series, instances, each once."""
-    series: dict[str, dict[str, Reference]] = {}
-    for reference in references:
-        series.setdefault(reference.series_instance_uid, {}).setdefault(reference.sop_instance_uid, reference)
+    """Hierarchical SOP Instance Reference Macro (PS3.3 table C.17-3): study, series, instances, each once."""
     item = Dataset()
     item.StudyInstanceUID = envelope.source.study_instance_uid
     item.ReferencedSeriesSequence = []
-    for uid, instances in series.items():
+    for series in referenced_series(references):
         each = Dataset()
-        each.SeriesInstanceUID = uid
-        each.ReferencedSOPSequence = [
-            reference_item(Reference(r.series_instance_uid, r.sop_class_uid, r.sop_instance_uid))
-            for r in instances.values()
-        ]
+        each.SeriesInstanceUID = series.SeriesInstanceUID
+        each.ReferencedSOPSequence = series.ReferencedInstanceSequence
         item.ReferencedSeriesSequence.append(each)
     return item

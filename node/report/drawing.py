@@ -46,7 +46,7 @@ def blend(grey: Pixels, heat: NDArray[np.float32]) -> Pixels:
     alpha = (np.linspace(0, MAXIMUM_ALPHA, 256, dtype=np.float32))[:, None]
     cover = (colour_map() * alpha)[index]
     cover += grey[..., None] * (1 - alpha)[index]
-    return np.rint(cover).astype(np.uint8)
+    return np.asarray(np.rint(cover), np.uint8)
 
 
 def resized(pixels: NDArray[np.generic], width: int, height: int, how: Image.Resampling) -> NDArray[np.generic]:

@@ -8,8 +8,8 @@ where they serve.
 
 import io
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -149,6 +149,21 @@ def reference_item(reference: Reference) -> Dataset:
     item.ReferencedSOPInstanceUID = reference.sop_instance_uid
     if reference.frame_number is not None:
         item.ReferencedFrameNumber = reference.frame_number
+    return item
+
+
+def referenced_series(references: Iterable[Reference]) -> list[Dataset]:
+    """Items of a Referenced Series Sequence (PS3.3 C.12.2): the instances by series, each once, without frames."""
+    series: dict[str, dict[str, Reference]] = {}
+    for each in references:
+        series.setdefault(each.series_instance_uid, {})[each.sop_instance_uid] = replace(each, frame_number=None)
+    return [_series_item(uid, instances.values()) for uid, instances in series.items()]
+
+
+def _series_item(uid: str, references: Iterable[Reference]) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID = uid
+    item.ReferencedInstanceSequence = [reference_item(reference) for reference in references]
     return item
 
 

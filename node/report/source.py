@@ -9,7 +9,6 @@ sets.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -40,6 +39,7 @@ WHERE_PRESENT = (
     "DeidentificationMethodCodeSequence",
 )
 CARRIED = PATIENT + STUDY + WHERE_PRESENT
+CharacterSet = str | list[str]
 
 
 @dataclass(frozen=True, order=True)
@@ -123,29 +123,31 @@ def integer(header: Dataset, keyword: str) -> int | None:
 
 
 def carried(
-    header: Dataset, keyword: str | BaseTag, character_set: object = None
+    header: Dataset, keyword: str | BaseTag, inherited: CharacterSet = ""
 ) -> DataElement | RawDataElement | None:
     """The element as it can be written into an explicit VR little endian data set, its value's bytes untouched.
 
     None where it is absent. An element that somebody has read before is encoded again in the header's character set,
-    or in `character_set`, which the items of a sequence inherit.
+    or in the `inherited` one of the data set around a sequence's item.
     """
     tag = Tag(keyword)
     if tag not in header:
         return None
-    character_set = header.get("SpecificCharacterSet", character_set)
     vr = dictionary_VR(tag)
     if vr == "SQ":
+        character_set = _character_set(header) or inherited
         return DataElement(tag, vr, [_carried_item(item, character_set) for item in header[tag].value or []])
     element = header.get_item(tag)
-    raw = element.value if isinstance(element, RawDataElement) else _encoded_again(element, character_set)
-    value = bytes(raw or b"")
+    if isinstance(element, DataElement):
+        value = _encoded_again(element, _character_set(header) or inherited)
+    else:
+        value = bytes(element.value or b"")
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
-def _carried_item(item: Dataset, character_set: object) -> Dataset:
+def _carried_item(item: Dataset, character_set: CharacterSet) -> Dataset:
     target = Dataset()
     for tag in item.keys():  # noqa: SIM118, a data set iterates over its elements
         element = None if tag.is_private else carried(item, tag, character_set)
@@ -154,14 +156,34 @@ def _carried_item(item: Dataset, character_set: object) -> Dataset:
     return target
 
 
-def _encoded_again(element: DataElement, character_set: Any) -> bytes:
+def _character_set(header: Dataset) -> CharacterSet:
+    """The defined terms, read without touching the element; empty where there are none."""
+    if "SpecificCharacterSet" not in header:
+        return ""
+    element = header.get_item("SpecificCharacterSet")
+    value = element.value or ""
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    return [term.strip() for term in text.split("\\")] if isinstance(text, str) else list(text)
+
+
+def _encoded_again(element: DataElement, character_set: CharacterSet) -> bytes:
     """The value of an element that was decoded; in implicit VR it stands after 4 bytes of tag and 4 of length."""
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = True, True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the source's oddities are carried on purpose
-        write_data_element(buffer, element, character_set)
+        write_data_element(buffer, element, character_set or None)
     return bytes(buffer.getvalue()[8:])
+
+
+def written(element: DataElement | RawDataElement | None) -> bytes:
+    """A carried element as it stands in a file, to compare two; empty for none."""
+    if element is None:
+        return b""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_data_element(buffer, element)
+    return bytes(buffer.getvalue())
 
 
 def take_identity(header: Dataset, target: Dataset) -> None:

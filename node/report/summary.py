@@ -6,6 +6,7 @@ No patient identifiers: whose it is stands in the header, where it can be correc
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from model.types import Band, Prediction
@@ -141,17 +142,17 @@ def _curve(canvas: Image.Image, box: Box, prediction: Prediction, shown: Sequenc
     value = np.array([item.probability for item in prediction.slices])
     spread = np.array([item.spread for item in prediction.slices])
 
-    def y(values: np.ndarray) -> np.ndarray:
-        return y0 + (y1 - y0) * np.clip(values, 0, 1)
+    def y(values: NDArray[np.float64]) -> list[float]:
+        return [float(y0 + (y1 - y0) * min(max(value, 0.0), 1.0)) for value in values]
 
-    for level in (0, 0.5, 1):
-        draw.line((x0, y(np.array(level)), x1, y(np.array(level))), fill=LINE, width=SMOOTH)
+    for level in y(np.array([0, 0.5, 1])):
+        draw.line((x0, level, x1, level), fill=LINE, width=SMOOTH)
     outline = [*zip(xs, y(value + spread), strict=True), *reversed([*zip(xs, y(value - spread), strict=True)])]
     if count > 1:
         draw.polygon(outline, fill=(104, 74, 50))
         draw.line([*zip(xs, y(value), strict=True)], fill=CURVE, width=2 * SMOOTH, joint="curve")
     for index in shown:
-        cx, cy, r = xs[index], float(y(value[index])), 4 * SMOOTH
+        cx, cy, r = float(xs[index]), y(value[index : index + 1])[0], 4 * SMOOTH
         draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=WHITE)
     canvas.paste(big.resize((width, height), Image.Resampling.BOX), (left, top))
     page = ImageDraw.Draw(canvas)
