@@ -1,7 +1,198 @@
 """Commands of `neurossl`: demo."""
 
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from node.errors import ConfigurationError, NodeError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from node.demo import Ending, Home, Walk
+
+NOT_CLASSIFIED, WRONG_USE = 1, 2
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the app."""
+    app.command()(demo)
+
+
+def demo(
+    study: Annotated[
+        Path | None, typer.Option(help="A folder of DICOM to send; by default the MNI152 template as an MR series.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Run in this new folder and leave everything there to look at.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")] = False,
+) -> None:
+    """Send a brain study through a real node on this machine, and show what comes back. Needs no network.
+
+    Exit code 0: classified and delivered. 1: not classified, or not delivered; the reason is shown. 2: nothing to send.
+    """
+    from node.demo import home_folder, walk
+
+    errors = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with home_folder(keep) as place:
+            with _progress(errors) as progress:
+                done = walk(place, study, device, progress)
+            shown = _pictures(place, done)
+            _show_json(place, done) if as_json else _show(place, done, shown, kept=keep is not None)
+    except ConfigurationError as error:
+        errors.print(f"[red]neurossl demo:[/red] {escape(str(error))}")
+        raise typer.Exit(WRONG_USE) from None
+    except (NodeError, OSError) as error:
+        errors.print(f"[red]neurossl demo:[/red] {escape(str(error))}")
+        raise typer.Exit(NOT_CLASSIFIED) from None
+    except KeyboardInterrupt:
+        errors.print("stopped; nothing is left running")
+        raise typer.Exit(130) from None
+    if not _all_delivered(done):
+        raise typer.Exit(NOT_CLASSIFIED)
+
+
+class _Stages:
+    """One line of progress for each stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._words = ""
+        self._task: TaskID | None = None
+
+    def __call__(self, words: str, done: int, of: int) -> None:
+        if words != self._words:
+            self.finish()
+            self._words, self._task = words, self._progress.add_task(words, total=None)
+        if self._task is not None and of:
+            self._progress.update(self._task, completed=done, total=of)
+
+    def finish(self) -> None:
+        if self._task is not None:
+            total = self._progress.tasks[self._task].total or 1
+            self._progress.update(self._task, completed=total, total=total)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[_Stages]:
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/green]"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        stages = _Stages(progress)
+        yield stages
+        stages.finish()
+
+
+def _read(done: "Walk") -> "list[tuple[Path, Dataset]]":
+    import pydicom
+
+    return [(path, pydicom.dcmread(path)) for path in done.received]
+
+
+def _pictures(place: "Home", done: "Walk") -> "list[tuple[Path, Dataset]]":
+    """Read what was received; write the report as text and the captures as one picture beside it."""
+    from node.demo.montage import write_montage
+    from node.demo.reading import as_text
+
+    objects = _read(done)
+    reports = [as_text(each) for _, each in objects if each.Modality == "SR"]
+    if reports:
+        place.report.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
+    captures = [each for _, each in objects if each.Modality == "OT"]
+    if captures:
+        write_montage(captures, place.montage)
+    return objects
+
+
+def _show(place: "Home", done: "Walk", objects: "Sequence[tuple[Path, Dataset]]", *, kept: bool) -> None:
+    console = Console()
+    if place.report.exists():
+        console.print(
+            Panel(escape(place.report.read_text(encoding="utf-8").strip()), title="Structured report, as text")
+        )
+    for uid, ending in done.endings.items():
+        console.print(_result(uid, ending))
+    for line in done.refused:
+        console.print(f"[yellow]not taken by the node:[/yellow] {escape(line)}")
+    files = Table.grid(padding=(0, 2))
+    for path, each in objects:
+        kind = "structured report" if each.Modality == "SR" else "secondary capture"
+        files.add_row(kind, escape(str(each.get("SeriesDescription", ""))), str(path))
+    console.print(Panel(files, title="What the destination received"))
+    for name, path in (("report as text", place.report), ("montage", place.montage)):
+        if path.exists():
+            console.print(f"{name}: {path}", soft_wrap=True)
+    if kept:
+        console.print(f"everything, with database, stored instances and log: {place.root}", soft_wrap=True)
+    console.print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.took_s.items()), style="dim")
+    console.print("[bold]RESEARCH USE ONLY. Not for diagnosis.[/bold]")
+
+
+def _result(uid: str, ending: "Ending") -> Panel:
+    prediction: dict[str, Any] = (ending.job.outcome or {}).get("prediction") or {}
+    table = Table.grid(padding=(0, 2))
+    table.add_row("study", uid)
+    for series in (ending.job.outcome or {}).get("selection", {}).get("series", ()):
+        words = "read" if series["eligible"] else f"not read, {series['reason']}"
+        table.add_row(
+            "series", escape(f"{series['series_number']} {series['description']}: {words}; {series['detail']}")
+        )
+    if prediction.get("probability") is not None:
+        table.add_row("probability", f"[bold]{prediction['probability']:.1%}[/bold]")
+        table.add_row("uncertainty", f"± {prediction['spread']:.1%} (standard deviation over dropout samples)")
+        table.add_row("band", f"[bold]{prediction['band']}[/bold]")
+    table.add_row("job", f"[bold]{ending.job.state}[/bold]: {escape(ending.job.reason)}")
+    states = [str(each.state) for each in ending.deliveries]
+    table.add_row("results", ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states)) or "none")
+    model = prediction.get("model", {})
+    if model:
+        table.add_row("model", f"{model['name']} {model['version']}, {model['sha256'][:12]}")
+    if model and not model["trained"]:
+        table.add_row(
+            "[red]UNTRAINED[/red]", "[red]the weights are random numbers: the probability means nothing[/red]"
+        )
+    return Panel(table, title="Result")
+
+
+def _show_json(place: "Home", done: "Walk") -> None:
+    studies = {
+        uid: {
+            "state": ending.job.state,
+            "reason": ending.job.reason,
+            "outcome": ending.job.outcome,
+            "deliveries": [each.state for each in ending.deliveries],
+        }
+        for uid, ending in done.endings.items()
+    }
+    answer = {
+        "studies": studies,
+        "received": [str(path) for path in done.received],
+        "refused": done.refused,
+        "report": str(place.report),
+        "montage": str(place.montage),
+        "took_s": done.took_s,
+    }
+    typer.echo(json.dumps(answer, indent=2))
+
+
+def _all_delivered(done: "Walk") -> bool:
+    return all(ending.job.state == "done" for ending in done.endings.values())
