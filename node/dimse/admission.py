@@ -1,0 +1,125 @@
+"""Who may open an association, and how many at a time (PS3.8 9.3.4).
+
+An AE title is no proof of identity: with `host` in the list the address counts as well, and TLS client certificates
+prove it.
+"""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+
+from node.config import AllowedPeer, Listener
+from node.dimse.negotiation import APPLICATION_CONTEXT, PROTOCOL_VERSION, AssociationRequest
+from node.dimse.status import (
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    CALLED_AE_NOT_RECOGNIZED,
+    CALLING_AE_NOT_RECOGNIZED,
+    LOCAL_LIMIT_EXCEEDED,
+    PROTOCOL_VERSION_NOT_SUPPORTED,
+    TEMPORARY_CONGESTION,
+    Rejection,
+)
+
+NAME_IS_VALID_S = 60
+
+
+class Admission:
+    """Lets associations in, counts them, and lets nobody in any more once it is closed."""
+
+    def __init__(self, settings: Listener) -> None:
+        self._settings = settings
+        self._inside: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """From now on everybody hears 2/3/1, temporary congestion."""
+        self._closed = True
+
+    @property
+    def inside(self) -> int:
+        """Associations that are open now."""
+        return self._inside.total()
+
+    def enter(self, request: AssociationRequest, host: str) -> Rejection | None:
+        """None, and the association is counted until it leaves; or why not."""
+        rejection = self._stranger(request, host)
+        if rejection is not None:
+            return rejection
+        peer = (request.calling_ae_title, host)
+        with self._lock:
+            if self._closed:
+                return TEMPORARY_CONGESTION
+            if self._inside.total() >= self._settings.maximum_associations:
+                return LOCAL_LIMIT_EXCEEDED
+            if self._inside[peer] >= self._settings.maximum_associations_per_peer:
+                return LOCAL_LIMIT_EXCEEDED
+            self._inside[peer] += 1
+        return None
+
+    def leave(self, request: AssociationRequest, host: str) -> None:
+        """The association is over."""
+        with self._lock:
+            self._inside[request.calling_ae_title, host] -= 1
+            self._inside = +self._inside
+
+    def _stranger(self, request: AssociationRequest, host: str) -> Rejection | None:
+        if not request.protocol_version & PROTOCOL_VERSION:
+            return PROTOCOL_VERSION_NOT_SUPPORTED
+        if request.application_context != APPLICATION_CONTEXT:
+            return APPLICATION_CONTEXT_NOT_SUPPORTED
+        if self._settings.check_called_ae_title and request.called_ae_title != self._settings.ae_title:
+            return CALLED_AE_NOT_RECOGNIZED
+        if not is_allowed(self._settings.allow, request.calling_ae_title, host):
+            return CALLING_AE_NOT_RECOGNIZED
+        return None
+
+
+def is_allowed(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:
+    """Whether the list names this AE title, from this address where it names one; an empty list names nobody."""
+    return any(
+        peer.ae_title == calling_ae_title and (peer.host is None or host in _addresses(peer.host, _age()))
+        for peer in allow
+    )
+
+
+def _age() -> int:
+    return int(time.monotonic() // NAME_IS_VALID_S)
+
+
+class _Network:
+    """Addresses, or a network of them."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(each, strict=False) for each in networks]
+
+    def __contains__(self, host: object) -> bool:
+        address = plain_address(str(host))
+        return any(address in network for network in self._networks)
+
+
+@lru_cache(maxsize=256)
+def _addresses(host: str, _age: int) -> _Network:
+    """The addresses of a name, an address, or a network such as 10.1.0.0/16; none when the name is unknown now."""
+    try:
+        return _Network([host])
+    except ValueError:
+        pass
+    try:
+        return _Network(str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError, ValueError):
+        return _Network([])
+
+
+def plain_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address of a peer; IPv4 in the clothes of IPv6 is IPv4.
+
+    >>> plain_address("::ffff:10.0.0.7")
+    IPv4Address('10.0.0.7')
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address

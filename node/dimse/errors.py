@@ -1,0 +1,54 @@
+"""What can go wrong between us and a peer, sorted by what to do next.
+
+    Unreachable (node.errors, transient)
+    ├── ConnectionLost      refused, reset, closed, or TLS failed
+    ├── DeadlinePassed      the peer did not answer in time
+    ├── Aborted             the peer sent an A-ABORT
+    ├── RejectedForNow      A-ASSOCIATE-RJ, result 2
+    └── ProtocolViolation   the peer does not speak DICOM; knows the A-ABORT that tells it so
+    Refused (node.errors, permanent)
+    ├── RejectedForGood     A-ASSOCIATE-RJ, result 1: titles or addresses are configured wrongly
+    └── NotNegotiated       the peer accepted no presentation context for this
+    Unparsable              bytes that are no data set
+
+No message quotes what a peer sent, other than UIDs, numbers and our own words.
+"""
+
+from node.dimse.status import INVALID_PDU_PARAMETER, Abort
+from node.errors import Permanent, Refused, Unreachable
+
+
+class ConnectionLost(Unreachable):
+    """Refused, reset, closed, or TLS failed."""
+
+
+class DeadlinePassed(Unreachable):
+    """The peer did not answer in time."""
+
+
+class Aborted(Unreachable):
+    """The peer sent an A-ABORT."""
+
+
+class RejectedForNow(Unreachable):
+    """The peer rejects the association for now."""
+
+
+class ProtocolViolation(Unreachable):
+    """The peer does not speak DICOM."""
+
+    def __init__(self, message: str, abort: Abort = INVALID_PDU_PARAMETER) -> None:
+        super().__init__(message)
+        self.abort = abort
+
+
+class RejectedForGood(Refused):
+    """The peer rejects the association, and will again."""
+
+
+class NotNegotiated(Refused):
+    """The peer accepted no presentation context for this."""
+
+
+class Unparsable(Permanent):
+    """Bytes that are no data set."""

@@ -1,0 +1,254 @@
+"""What we ask of a peer: do you answer, take this, do you have that (C-ECHO, C-STORE, C-FIND; PS3.4 A, B, C).
+
+A file is sent as it is stored. Each SOP class and transfer syntax has a presentation context of its own, so that the
+peer cannot choose another syntax for it; where it takes only the other uncompressed one, the data set is written anew
+in that. Every step has a deadline, and every end has a type: accepted, to be tried again, or refused for good.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from pydicom import Dataset, dcmread
+from pynetdicom.dsutils import encode
+
+from node.dimse import part10
+from node.dimse.association import Association
+from node.dimse.command import Command, Request
+from node.dimse.contexts import EXPLICIT, IMPLICIT, STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
+from node.dimse.elements import walk
+from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation, Unparsable
+from node.dimse.requestor import Peer, answer_to, associate, context_for
+from node.dimse.status import Status, Verdict, describe, verdict
+from node.errors import NodeError, Refused, Transient, Unreachable
+
+__all__ = ["EchoOutcome", "Peer", "SendOutcome", "count_instances", "echo", "find_instances", "send"]
+
+MOST_CONTEXTS = 128  # odd numbers from 1 to 255, PS3.8 9.3.2.2
+LONGEST_MATCH_BYTES = 1024 * 1024
+MOST_MATCHES = 100_000
+
+STUDY_INSTANCES = 0x00201208
+SOP_INSTANCE_UID = 0x00080018
+
+
+@dataclass(frozen=True)
+class SendOutcome:
+    """What became of one file."""
+
+    path: Path
+    sop_instance_uid: str  # "" when the file does not say
+    status: int | None  # of the C-STORE response; None when there was none
+    accepted: bool
+    transient: bool  # not accepted, but may be later
+    text: str
+
+
+@dataclass(frozen=True)
+class EchoOutcome:
+    """What became of a C-ECHO."""
+
+    answered: bool
+    seconds: float | None  # between request and response; None without response
+    status: int | None
+    transient: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    meta: part10.FileMeta
+
+    @property
+    def contexts(self) -> Iterator[tuple[str, str]]:
+        """What is proposed for it, best first."""
+        syntax = self.meta.transfer_syntax_uid
+        yield self.meta.sop_class_uid, syntax
+        if syntax in (EXPLICIT, IMPLICIT):
+            yield self.meta.sop_class_uid, IMPLICIT if syntax == EXPLICIT else EXPLICIT
+
+    def outcome(self, status: int | None, *, accepted: bool, transient: bool, text: str) -> SendOutcome:
+        return SendOutcome(self.path, self.meta.sop_instance_uid, status, accepted, transient, text)
+
+
+def echo(peer: Peer, timeout_s: float) -> EchoOutcome:
+    """Ask whether the peer is there. Does not raise for what the peer or the network does."""
+    try:
+        with associate(peer, [Proposed(1, VERIFICATION, (IMPLICIT, EXPLICIT))], timeout_s) as association:
+            command = Command(field=Request.C_ECHO, message_id=1, sop_class_uid=VERIFICATION)
+            context = context_for(association, VERIFICATION)
+            started = monotonic()
+            association.send(context.context_id, command)
+            status = answer_to(association, command, timeout_s).command.status
+            seconds = monotonic() - started
+    except NodeError as error:
+        return EchoOutcome(False, None, None, isinstance(error, Transient), str(error))
+    if status != Status.SUCCESS:
+        return EchoOutcome(False, seconds, status, False, describe(status or 0))
+    return EchoOutcome(True, seconds, status, False, "answers")
+
+
+def send(
+    peer: Peer, files: Iterable[Path], timeout_s: float, progress: Callable[[int], None] | None = None
+) -> Iterator[SendOutcome]:
+    """Send files in this order over one association (more when 128 presentation contexts are not enough).
+
+    Yields one outcome a file, and does not raise for what a file, the peer or the network does. `timeout_s` is for each
+    step: connecting, each answer, each PDU that is sent. `progress` hears how many bytes went out each time.
+    """
+    readable: list[_File] = []
+    for path in files:
+        try:
+            readable.append(_File(path, part10.read_meta(path)))
+        except (Unparsable, OSError) as error:
+            text = error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
+            yield SendOutcome(path, "", None, accepted=False, transient=False, text=text)
+    for batch in _batches(readable):
+        yield from _send_batch(peer, batch, timeout_s, progress)
+
+
+def _batches(files: Iterable[_File]) -> Iterator[list[_File]]:
+    batch: list[_File] = []
+    wanted: set[tuple[str, str]] = set()
+    for file in files:
+        more = wanted.union(file.contexts)
+        if len(more) > MOST_CONTEXTS:
+            yield batch
+            batch, more = [], set(file.contexts)
+        batch.append(file)
+        wanted = more
+    if batch:
+        yield batch
+
+
+def _send_batch(
+    peer: Peer, batch: list[_File], timeout_s: float, progress: Callable[[int], None] | None
+) -> Iterator[SendOutcome]:
+    wanted = dict.fromkeys(context for file in batch for context in file.contexts)
+    proposed = [Proposed(2 * index + 1, class_, (syntax,)) for index, (class_, syntax) in enumerate(wanted)]
+    left = list(enumerate(batch, start=1))
+    try:
+        with associate(peer, proposed, timeout_s) as association:
+            while left:
+                outcome = _send_one(association, *left[0], timeout_s, progress)
+                del left[0]
+                yield outcome
+    except NodeError as error:
+        for _, file in left:
+            yield file.outcome(None, accepted=False, transient=isinstance(error, Transient), text=str(error))
+
+
+def _send_one(
+    association: Association, number: int, file: _File, timeout_s: float, progress: Callable[[int], None] | None
+) -> SendOutcome:
+    meta = file.meta
+    try:
+        context = context_for(association, meta.sop_class_uid, [syntax for _, syntax in file.contexts])
+        data = _data_set(file, context)
+    except NotNegotiated:
+        text = f"the peer does not take SOP class {meta.sop_class_uid} in transfer syntax {meta.transfer_syntax_uid}"
+        return file.outcome(None, accepted=False, transient=False, text=text)
+    except Unparsable as error:
+        return file.outcome(None, accepted=False, transient=False, text=str(error))
+    command = Command(
+        field=Request.C_STORE,
+        message_id=number % 0x10000,
+        sop_class_uid=meta.sop_class_uid,
+        sop_instance_uid=meta.sop_instance_uid,
+        has_data_set=True,
+    )
+    try:
+        association.send(context.context_id, command, data, progress)
+    except OSError as error:
+        raise ConnectionLost(f"{file.path.name}: could not be read to its end: {error.strerror}") from None
+    response = answer_to(association, command, timeout_s)
+    response.discard()
+    status = response.command.status or 0
+    answer = verdict(status)
+    accepted, transient = answer is Verdict.ACCEPTED, answer is Verdict.TRANSIENT
+    return file.outcome(status, accepted=accepted, transient=transient, text=describe(status))
+
+
+def _data_set(file: _File, context: Context) -> Iterable[bytes]:
+    if context.transfer_syntax == file.meta.transfer_syntax_uid:
+        return part10.data_set(file.path, file.meta.data_set_offset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values
+        try:
+            converted = encode(dcmread(file.path), context.transfer_syntax == IMPLICIT, True)
+        except Exception as error:  # noqa: BLE001 - pydicom raises what its parsing happens to stumble on
+            raise Unparsable(f"cannot be converted for the peer ({type(error).__name__})") from None
+    if converted is None:
+        raise Unparsable("cannot be converted for the peer")
+    return [converted]
+
+
+def find_instances(
+    peer: Peer,
+    study_instance_uid: str,
+    series_instance_uid: str,
+    sop_instance_uids: Iterable[str],
+    timeout_s: float = 30,
+) -> set[str]:
+    """Which of these instances of a series the peer has, by C-FIND at image level (PS3.4 C.6.2).
+
+    The whole series is asked for, since not every peer matches a list of UIDs.
+    Raises Unreachable and Refused, and their kinds.
+    """
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "IMAGE"
+    identifier.StudyInstanceUID = study_instance_uid
+    identifier.SeriesInstanceUID = series_instance_uid
+    identifier.SOPInstanceUID = ""
+    found = {match.get(SOP_INSTANCE_UID, "") for match in _find(peer, identifier, timeout_s)}
+    return found.intersection(sop_instance_uids)
+
+
+def count_instances(peer: Peer, study_instance_uid: str, timeout_s: float = 30) -> int | None:
+    """How many instances the peer says this study has; None when it does not say.
+
+    Raises Unreachable and Refused, and their kinds.
+    """
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = study_instance_uid
+    identifier.NumberOfStudyRelatedInstances = ""
+    counts = [match.get(STUDY_INSTANCES, "") for match in _find(peer, identifier, timeout_s)]
+    return next((int(count) for count in counts if count.isascii() and count.isdigit() and int(count) > 0), None)
+
+
+def _find(peer: Peer, identifier: Dataset, timeout_s: float) -> list[Mapping[int, str]]:
+    matches: list[Mapping[int, str]] = []
+    with associate(peer, [Proposed(1, STUDY_ROOT_FIND, (EXPLICIT, IMPLICIT))], timeout_s) as association:
+        context = context_for(association, STUDY_ROOT_FIND)
+        command = Command(field=Request.C_FIND, message_id=1, sop_class_uid=STUDY_ROOT_FIND, has_data_set=True)
+        encoded = encode(identifier, context.transfer_syntax == IMPLICIT, True) or b""
+        association.send(context.context_id, command, [encoded])
+        while len(matches) < MOST_MATCHES:
+            response = answer_to(association, command, timeout_s)
+            status = response.command.status or 0
+            data = response.read(LONGEST_MATCH_BYTES)
+            if status not in (Status.PENDING, Status.PENDING_OPTIONAL_KEYS):
+                _check_find(status)
+                return matches
+            matches.append(_top_level(data, context.transfer_syntax))
+        raise ProtocolViolation(f"more than {MOST_MATCHES} matches")
+
+
+def _check_find(status: int) -> None:
+    answer = verdict(status)
+    if answer is Verdict.TRANSIENT:
+        raise Unreachable(f"the peer cannot search now: {describe(status)}")
+    if answer is Verdict.PERMANENT:
+        raise Refused(f"the peer does not search: {describe(status)}")
+
+
+def _top_level(data: bytes, transfer_syntax: str) -> dict[int, str]:
+    return {
+        element.tag: data[element.start : element.end].decode("ascii", errors="replace").strip(" \0")
+        for element in walk(data, transfer_syntax)
+        if element.depth == 0
+    }
