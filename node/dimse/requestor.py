@@ -81,9 +81,9 @@ def _connect(peer: Peer, timeout_s: float) -> Connection:
     try:
         sock = socket.create_connection((peer.host, peer.port), timeout=timeout_s)
     except TimeoutError:
-        raise DeadlinePassed(f"{peer}: no connection within {timeout_s:g} s") from None
+        raise DeadlinePassed(f"no connection within {timeout_s:g} s") from None
     except (OSError, UnicodeError) as error:
-        raise ConnectionLost(f"{peer}: no connection: {getattr(error, 'strerror', None) or error}") from None
+        raise ConnectionLost(f"no connection: {getattr(error, 'strerror', None) or error}") from None
     if context is None:
         return Connection(sock)
     try:
@@ -91,7 +91,7 @@ def _connect(peer: Peer, timeout_s: float) -> Connection:
     except OSError as error:
         sock.close()
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
-        raise ConnectionLost(f"{peer}: no TLS: {reason}") from None
+        raise ConnectionLost(f"no TLS: {reason}") from None
 
 
 def _answer(received: Pdu, request: AssociationRequest) -> AssociationAnswer:
