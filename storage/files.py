@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,13 +58,11 @@ def write(
     temporary = folder.root / "tmp" / f"{secrets.token_hex(16)}.part"
     with ExitStack() as undo:
         undo.callback(temporary.unlink, missing_ok=True)
-        try:
-            digest = _write_synced(temporary, chunks, ContentHash(skip_header=area == "instances"))
-            path = _name(area, name_hint, digest)
-            undo.callback((folder.root / path).unlink, missing_ok=True)
+        digest = _write_synced(temporary, chunks, ContentHash(skip_header=area == "instances"))
+        path = _name(area, name_hint, digest)
+        undo.callback((folder.root / path).unlink, missing_ok=True)
+        with _disk_takes_it():
             _rename_durably(folder, temporary, folder.root / path)
-        except OSError as error:
-            raise StorageFull(f"the data folder does not take a file of {area}: {error.strerror}") from error
         undo.pop_all()
     return StoredFile(path, digest.content, digest.size_bytes)
 
@@ -157,15 +155,27 @@ def delete_doomed(folder: DataFolder, db: Database) -> int:
 
 
 def _write_synced(path: Path, chunks: Iterable[bytes | memoryview], digest: ContentHash) -> ContentHash:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with _disk_takes_it():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         for chunk in chunks:
             digest.update(chunk)
-            _write_all(descriptor, chunk)
-        os.fsync(descriptor)
+            with _disk_takes_it():
+                _write_all(descriptor, chunk)
+        with _disk_takes_it():
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     return digest
+
+
+@contextmanager
+def _disk_takes_it() -> Iterator[None]:
+    """What the disk says; what the source of the bytes says is not touched."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(f"the data folder does not take a file: {error.strerror}") from error
 
 
 def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:

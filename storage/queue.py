@@ -19,6 +19,8 @@ from storage.records import Delivery, Job
 from storage.schema import columns, deliveries, jobs, one_of, results
 from storage.states import DeliveryState, JobState
 
+_RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
+
 
 def claim(db: Database, owner: str, lease_s: float, now: datetime) -> Job | None:
     """The oldest due job, now RUNNING and its attempt counted; None when there is nothing to do.
@@ -125,8 +127,10 @@ def retry(db: Database, job_id: int, now: datetime) -> Job:
     """
     with db.transaction() as connection:
         job = find(connection, job_id)
+        if job.state not in _RETRIED:
+            raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
-        if unsent and job.state in (JobState.FAILED, JobState.CANCELLED) and _on_hand(db, connection, unsent):
+        if unsent and job.state is not JobState.SKIPPED and _on_hand(db, connection, unsent):
             for delivery in unsent:
                 if delivery.state is DeliveryState.REFUSED:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
