@@ -9,21 +9,26 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 COLUMNS = 4
-GAP = 6
+CELL_HEIGHT = 440
+GAP = 8
+BACKGROUND = (17, 19, 23)
 
 
 def write_montage(captures: Sequence[Dataset], path: Path) -> None:
-    """The first capture, the summary, above the others in rows of four; RGB, at full resolution."""
+    """The first capture, the summary page, at full size, and the others beside it in rows of four, smaller; RGB."""
     summary, *overlays = (Image.fromarray(np.asarray(each.pixel_array)) for each in captures)
-    columns = min(COLUMNS, len(overlays)) or 1
-    cell_width = max((each.width for each in overlays), default=0) + GAP
-    cell_height = max((each.height for each in overlays), default=0) + GAP
-    width = max(summary.width, columns * cell_width + GAP)
-    rows = ceil(len(overlays) / columns)
-    canvas = Image.new("RGB", (width, summary.height + GAP + rows * cell_height))
-    canvas.paste(summary, ((width - summary.width) // 2, 0))
-    left = (width - columns * cell_width + GAP) // 2
-    for index, overlay in enumerate(overlays):
-        row, column = divmod(index, columns)
-        canvas.paste(overlay, (left + column * cell_width, summary.height + GAP + row * cell_height))
+    cells = [_smaller(overlay) for overlay in overlays]
+    columns, rows = min(COLUMNS, len(cells)), ceil(len(cells) / COLUMNS)
+    cell_width = max((cell.width for cell in cells), default=0) + GAP
+    height = max(summary.height, rows * (CELL_HEIGHT + GAP) - GAP)
+    canvas = Image.new("RGB", (summary.width + columns * cell_width, height), BACKGROUND)
+    canvas.paste(summary, (0, (height - summary.height) // 2))
+    for index, cell in enumerate(cells):
+        row, column = divmod(index, COLUMNS)
+        canvas.paste(cell, (summary.width + GAP + column * cell_width, row * (CELL_HEIGHT + GAP)))
     canvas.save(path)
+
+
+def _smaller(image: Image.Image) -> Image.Image:
+    scale = min(1.0, CELL_HEIGHT / image.height)
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
