@@ -1,8 +1,8 @@
-"""The few things that pictures are made of: fonts, colours, the colour map with its transparency, text in a box.
+"""The few things that pictures are made of: fonts, colours, the colour map with its opacity, text in lines.
 
 Pillow draws, with matplotlib's bundled DejaVu Sans and without any shaping library, so a picture depends on nothing
-that is installed beside it. The colour map is matplotlib's inferno: perceptually uniform and readable without
-colour vision.
+that is installed beside it. The colours are matplotlib's inferno, perceptually uniform and readable without colour
+vision.
 """
 
 from functools import cache
@@ -20,32 +20,40 @@ BLACK: Colour = (0, 0, 0)
 PAGE: Colour = (16, 18, 22)
 PANEL: Colour = (30, 34, 40)
 LINE: Colour = (84, 92, 104)
-MUTED: Colour = (160, 168, 178)
+MUTED: Colour = (168, 176, 186)
 TEXT: Colour = (238, 241, 245)
 WARNING: Colour = (255, 196, 61)
-MAXIMUM_ALPHA = 0.65
+WHITE: Colour = (255, 255, 255)
+CLEAR_BELOW, MAXIMUM_OPACITY = 0.1, 0.7
+DIMMED = 0.85  # white matter leaves room for brighter colours over it
 
 
 @cache
 def font(size: int, weight: str = "") -> ImageFont.FreeTypeFont:
-    """DejaVu Sans in pixels; `weight` is "" or "-Bold"."""
+    """DejaVu Sans, `size` in pixels; `weight` is "" or "-Bold"."""
     path = Path(mpl.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{weight}.ttf"
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 @cache
-def colour_map() -> NDArray[np.float32]:
-    """(256, 3) float32, 0-255: inferno from its dark end to its bright one."""
-    table = mpl.colormaps["inferno"](np.linspace(0, 1, 256))[:, :3]
-    return np.asarray(table * 255, np.float32)
+def heat_table() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """For each of 256 steps of heat: colour times opacity (256, 3), 0-255, and 1 - opacity (256, 1).
+
+    The map starts where inferno is no longer black, which on dark anatomy would be no colour at all.
+    """
+    heat = np.linspace(0, 1, 256)
+    colours = mpl.colormaps["inferno"](0.2 + 0.8 * heat)[:, :3] * 255
+    ramp = np.clip((heat - CLEAR_BELOW) / (1 - CLEAR_BELOW), 0, 1)
+    opacity = (MAXIMUM_OPACITY * ramp * ramp * (3 - 2 * ramp))[:, None]
+    return (colours * opacity).astype(np.float32), (1 - opacity).astype(np.float32)
 
 
 def blend(grey: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """Heat (H, W) float32 in 0-1 over grey (H, W) uint8 -> (H, W, 3) uint8: clear at 0, MAXIMUM_ALPHA opaque at 1."""
+    """Heat (H, W) float32, 0-1, over grey (H, W) uint8 -> (H, W, 3) uint8: clear at 0, MAXIMUM_OPACITY at 1."""
+    colours, clear = heat_table()
     index = np.clip(np.rint(heat * 255), 0, 255).astype(np.uint8)
-    alpha = (np.linspace(0, MAXIMUM_ALPHA, 256, dtype=np.float32))[:, None]
-    cover = (colour_map() * alpha)[index]
-    cover += grey[..., None] * (1 - alpha)[index]
+    cover = colours[index]
+    cover += (grey * np.float32(DIMMED))[..., None] * clear[index]
     return np.asarray(np.rint(cover), np.uint8)
 
 
@@ -63,17 +71,24 @@ def write(
     *,
     bold: bool = False,
     anchor: str = "la",
+    outline: Colour | None = None,
 ) -> None:
-    """One line of text; `anchor` as in Pillow: horizontal l, m, r and vertical a, m, s, d."""
-    draw.text(at, text, font=font(size, "-Bold" if bold else ""), fill=colour, anchor=anchor)
+    """One line of text; `anchor` as in Pillow: horizontal l, m, r, vertical a, m, d; `outline` for text on pictures."""
+    face = font(size, "-Bold" if bold else "")
+    draw.text(at, text, colour, face, anchor, stroke_width=2 if outline else 0, stroke_fill=outline)
+
+
+def width_of(text: str, size: int) -> float:
+    """How wide a line of text is, in pixels."""
+    return font(size).getlength(text)
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """The text in lines that are at most `width` pixels wide."""
+    """The text in lines that are at most `width` pixels wide; only a single word can be wider."""
     lines: list[str] = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font(size).getlength(longer) > width:
+        if lines[-1] and width_of(longer, size) > width:
             lines.append(word)
         else:
             lines[-1] = longer

@@ -1,24 +1,24 @@
 """One slice with its heat map, as a picture whose every pixel has a place in the patient.
 
-The grey anatomy is the slice as the network saw it, bicubic; the heat map is the 14 x 14 attention rollout,
-bilinear, and scaled within its slice, so its colours say where in this slice and not how much compared with another
-one. Margins for the colour bar and the words are outside of the anatomy, and the picture's Image Position (Patient)
-accounts for them.
+The grey anatomy is the slice as the network saw it, bicubic; the heat map is the 14 x 14 attention rollout, bilinear,
+and scaled within its slice, so its colours say where in this slice and not how much compared with another one. Margins
+for the colour bar and the words lie outside of the anatomy, and the picture's Image Position (Patient) accounts for
+them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from model.types import Prediction, Slice, SlicePrediction
+from model.types import ModelId, Prediction, Slice, SlicePrediction
 from node.report import drawing
-from node.report.drawing import MUTED, PAGE, TEXT, WARNING, Pixels, write
+from node.report.drawing import BLACK, MUTED, PAGE, TEXT, WARNING, Pixels, write
 
 FIELD = 640  # pixels along the longer side of the anatomy
-TOP, BOTTOM, LEFT, RIGHT = 52, 72, 16, 96  # margins, pixels
+TOP, BOTTOM, LEFT, RIGHT = 56, 76, 16, 96  # margins, pixels
 HOW_MADE = (
     "Axial slice resampled from the source series, as the network saw it, bicubic; over it the 14 x 14 attention "
     "rollout, bilinear, scaled within the slice, colour map inferno. Attention is no lesion map. Research use only."
@@ -36,19 +36,35 @@ class Plane:
 
 
 def choose(slices: Sequence[SlicePrediction], count: int) -> list[int]:
-    """Which slices are shown: half of them evenly through the slab with both ends, the rest where the probability is
-    highest; in stack order, every index once.
+    """Which slices are shown, in stack order: half of them evenly through the slab with both ends, the rest where the
+    probability is highest, at a distance from those that are already there.
 
     >>> choose([], 4)
     []
     """
-    if count >= len(slices):
-        return list(range(len(slices)))
-    if count < 1:
-        return []
+    if count >= len(slices) or count < 1:
+        return list(range(len(slices) if count else 0))
     even = np.linspace(0, len(slices) - 1, max(count // 2, 1)).round().astype(int).tolist()
-    ranked = sorted(range(len(slices)), key=lambda index: (-slices[index].probability, index))
-    return sorted([*dict.fromkeys([*even, *ranked])][:count])
+    return sorted(apart(slices, ranked(slices, range(len(slices))), count, even))
+
+
+def ranked(slices: Sequence[SlicePrediction], among: Iterable[int]) -> list[int]:
+    """These slices, the highest probability first, of equal ones the lower in the stack."""
+    return sorted(among, key=lambda index: (-slices[index].probability, index))
+
+
+def apart(slices: Sequence[SlicePrediction], order: Sequence[int], count: int, chosen: Sequence[int] = ()) -> list[int]:
+    """`count` of the slices: `chosen`, then in this order those not close to one before them, then whichever are left.
+
+    Close is half the distance that `count` slices spread evenly would have: neighbours look alike.
+    """
+    taken = list(dict.fromkeys(chosen))
+    gap = len(slices) / (2 * count)
+    for near in (gap, 0.0):
+        for index in order:
+            if len(taken) < count and index not in taken and all(abs(index - other) >= near for other in taken):
+                taken.append(index)
+    return taken
 
 
 def picture(prediction: Prediction, index: int) -> tuple[Pixels, Plane | None]:
@@ -58,20 +74,21 @@ def picture(prediction: Prediction, index: int) -> tuple[Pixels, Plane | None]:
     canvas = Image.new("RGB", (LEFT + width + RIGHT, TOP + height + BOTTOM), PAGE)
     canvas.paste(Image.fromarray(blended(item, width, height)), (LEFT, TOP))
     draw = ImageDraw.Draw(canvas)
-    _captions(draw, prediction, index, width, height)
-    _colour_bar(canvas, draw, LEFT + width + 20, height)
+    _words_above(draw, prediction, index, LEFT + width + RIGHT - 16)
+    _words_below(draw, prediction.model, TOP + height)
+    _colour_bar(canvas, draw, LEFT + width + 18, height)
     _letters(draw, item.slice, width, height)
     return np.asarray(canvas), _plane(item.slice, width, height)
 
 
-def field_size(item: Slice) -> tuple[int, int]:
-    """Height and width in pixels that show the slice without distortion, the longer one being FIELD."""
+def field_size(item: Slice, longer: int = FIELD) -> tuple[int, int]:
+    """Height and width in pixels that show the slice without distortion, the longer one being `longer`."""
     rows, columns = item.pixels.shape
     tall, wide = float(rows), float(columns)
     if item.affine_mm is not None:
         down, along = np.linalg.norm(item.affine_mm[:3, :2], axis=0)
         tall, wide = rows * float(down), columns * float(along)
-    scale = FIELD / max(tall, wide)
+    scale = longer / max(tall, wide)
     return max(round(tall * scale), 1), max(round(wide * scale), 1)
 
 
@@ -82,25 +99,27 @@ def blended(item: SlicePrediction, width: int, height: int) -> Pixels:
     return drawing.blend(np.asarray(grey, np.uint8), np.asarray(heat, np.float32))
 
 
-def _captions(draw: ImageDraw.ImageDraw, prediction: Prediction, index: int, width: int, height: int) -> None:
-    item, right = prediction.slices[index], LEFT + width + RIGHT - 16
-    write(draw, (LEFT, 8), place(prediction, index), 17, bold=True)
-    write(draw, (LEFT, 30), f"slice probability {100 * item.probability:.0f} % ± {100 * item.spread:.0f} %", 14, MUTED)
-    write(draw, (right, 8), "RESEARCH USE ONLY", 15, WARNING, bold=True, anchor="ra")
-    if not prediction.model.trained:
-        write(draw, (right, 30), "UNTRAINED MODEL", 14, WARNING, bold=True, anchor="ra")
-    below = TOP + height
-    write(draw, (LEFT, below + 8), "Attention rollout 14 x 14, bilinear; colours scaled within this slice.", 13, TEXT)
-    write(draw, (LEFT, below + 26), "Anatomy as the network saw it, bicubic. Attention is no lesion map.", 13, MUTED)
-    model = prediction.model
-    write(draw, (LEFT, below + 48), f"{model.name} {model.version}  sha256 {model.sha256[:12]}", 12, MUTED)
-
-
 def place(prediction: Prediction, index: int) -> str:
     """Which slice this is, and its height in the patient."""
     text = f"Slice {index + 1} of {len(prediction.slices)}"
     position = prediction.slices[index].slice.position_mm
     return text if position is None else f"{text}, {'H' if position >= 0 else 'F'} {abs(position):.1f} mm"
+
+
+def _words_above(draw: ImageDraw.ImageDraw, prediction: Prediction, index: int, right: int) -> None:
+    item = prediction.slices[index]
+    write(draw, (LEFT, 9), place(prediction, index), 18, bold=True)
+    probability = f"probability of this slice {100 * item.probability:.0f} %, SD {100 * item.spread:.0f} %"
+    write(draw, (LEFT, 33), probability, 14, MUTED)
+    write(draw, (right, 10), "RESEARCH USE ONLY", 15, WARNING, bold=True, anchor="ra")
+    if not prediction.model.trained:
+        write(draw, (right, 33), "UNTRAINED MODEL", 14, WARNING, bold=True, anchor="ra")
+
+
+def _words_below(draw: ImageDraw.ImageDraw, model: ModelId, top: int) -> None:
+    write(draw, (LEFT, top + 8), "Colours: attention rollout 14 x 14, bilinear, scaled within this slice.", 13, TEXT)
+    write(draw, (LEFT, top + 27), "Attention is no lesion map. Anatomy as the network saw it, bicubic.", 13, MUTED)
+    write(draw, (LEFT, top + 52), f"{model.name} {model.version}, sha256 {model.sha256[:16]}", 12, MUTED)
 
 
 def _colour_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, height: int) -> None:
@@ -109,7 +128,8 @@ def _colour_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, heigh
     ramp = np.repeat(np.linspace(1, 0, length, dtype=np.float32)[:, None], 20, axis=1)
     canvas.paste(Image.fromarray(drawing.blend(np.full(ramp.shape, 96, np.uint8), ramp)), (left, top))
     draw.rectangle((left - 1, top - 1, left + 20, top + length), outline=MUTED)
-    for text, y in (("high", top), ("low", top + length - 1)):
+    write(draw, (left - 2, top - 10), "attention", 13, MUTED, anchor="ld")
+    for text, y in (("high", top + 6), ("low", top + length - 7)):
         write(draw, (left + 28, y), text, 13, MUTED, anchor="lm")
 
 
@@ -117,15 +137,15 @@ def _letters(draw: ImageDraw.ImageDraw, item: Slice, width: int, height: int) ->
     """Where the patient's right, left, front and back are."""
     if item.affine_mm is None:
         return
-    along, down = item.affine_mm[:3, 1], item.affine_mm[:3, 0]
+    down, along = item.affine_mm[:3, 0], item.affine_mm[:3, 1]
     middle_x, middle_y = LEFT + width / 2, TOP + height / 2
     for vector, at, anchor in (
         (-along, (LEFT + 6, middle_y), "lm"),
         (along, (LEFT + width - 6, middle_y), "rm"),
-        (-down, (middle_x, TOP + 4), "ma"),
-        (down, (middle_x, TOP + height - 4), "md"),
+        (-down, (middle_x, TOP + 6), "ma"),
+        (down, (middle_x, TOP + height - 6), "md"),
     ):
-        write(draw, at, direction(vector), 18, TEXT, bold=True, anchor=anchor)
+        write(draw, at, direction(vector), 18, TEXT, bold=True, anchor=anchor, outline=BLACK)
 
 
 def direction(vector: NDArray[np.float64]) -> str:
@@ -139,6 +159,7 @@ def direction(vector: NDArray[np.float64]) -> str:
 
 
 def _plane(item: Slice, width: int, height: int) -> Plane | None:
+    """The plane of a picture whose anatomy, width x height pixels, starts LEFT and TOP pixels within it."""
     if item.affine_mm is None:
         return None
     rows, columns = item.pixels.shape
@@ -146,9 +167,8 @@ def _plane(item: Slice, width: int, height: int) -> Plane | None:
     first = item.affine_mm @ [(0.5 - TOP) * to_row - 0.5, (0.5 - LEFT) * to_column - 0.5, 0, 1]
     down, along = item.affine_mm[:3, 0], item.affine_mm[:3, 1]
     down_mm, along_mm = float(np.linalg.norm(down)), float(np.linalg.norm(along))
-    return Plane(
-        _three(first[:3]), _three(along / along_mm), _three(down / down_mm), (down_mm * to_row, along_mm * to_column)
-    )
+    spacing = down_mm * to_row, along_mm * to_column
+    return Plane(_three(first[:3]), _three(along / along_mm), _three(down / down_mm), spacing)
 
 
 def _three(vector: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -39,13 +39,6 @@ NO_LOCATION = (
     "The model classifies the study, it does not localise."
 )
 
-MEANING: dict[Band, str] = {
-    Band.HIGH_LIKELIHOOD: "The calibrated probability of dementia-related changes is above the upper threshold.",
-    Band.INDETERMINATE: "The calibrated probability is between the thresholds: the model does not decide.",
-    Band.NO_SIGNIFICANT_CHANGES: "The calibrated probability of dementia-related changes is below the lower threshold.",
-    Band.LOW_CONFIDENCE: "The dropout samples disagree too much: the model does not decide.",
-}
-
 
 def measurement_report(
     envelope: Envelope,
@@ -138,10 +131,26 @@ def _numbers(prediction: Prediction) -> Iterator[ContentItem]:
 
 
 def meaning(prediction: Prediction) -> str:
-    """The verdict in a sentence."""
-    if not prediction.scope.inside or prediction.band is None:
-        return f"Not classified: {prediction.scope.reason}"
-    return MEANING[prediction.band]
+    """The verdict in a sentence, with the numbers that it comes from."""
+    probability, spread, limits = prediction.probability, prediction.spread, prediction.model.thresholds
+    if not prediction.scope.inside or prediction.band is None or probability is None or spread is None:
+        return f"Nothing was computed: {prediction.scope.reason}"
+    numbers = f"Calibrated probability {100 * probability:.0f} %, SD {100 * spread:.1f} %"
+    low, high = _percent(limits.get("no_significant_changes")), _percent(limits.get("high_likelihood"))
+    match prediction.band:
+        case Band.HIGH_LIKELIHOOD:
+            return f"{numbers}: not below the upper threshold{high}."
+        case Band.NO_SIGNIFICANT_CHANGES:
+            return f"{numbers}: below the lower threshold{low}."
+        case Band.INDETERMINATE:
+            return f"{numbers}: between the thresholds{low}{high and ' and' + high[3:]}. The model does not decide."
+        case Band.LOW_CONFIDENCE:
+            limit = _percent(limits.get("low_confidence_spread"))
+            return f"{numbers}: the dropout samples disagree by more than the limit{limit}. The model does not decide."
+
+
+def _percent(threshold: float | None) -> str:
+    return "" if threshold is None else f" of {100 * threshold:.0f} %"
 
 
 def statements(prediction: Prediction) -> Iterator[str]:
