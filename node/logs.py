@@ -44,17 +44,15 @@ def configure(settings: Log, process: str) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            *_shared(),
+            *_shared(process),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(settings))
+    handler.setFormatter(_formatter(settings, process))
     handler.addFilter(_worth_a_line)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -66,8 +64,13 @@ def configure(settings: Log, process: str) -> None:
     threading.excepthook = lambda failed: _last_words(failed.exc_type, failed.exc_value, failed.exc_traceback)
 
 
-def _shared() -> list[structlog.typing.Processor]:
+def _shared(process: str) -> list[structlog.typing.Processor]:
+    def name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {**event, "process": process}
+
     return [
+        structlog.contextvars.merge_contextvars,
+        name_process,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _exception_without_values,
@@ -75,13 +78,13 @@ def _shared() -> list[structlog.typing.Processor]:
     ]
 
 
-def _formatter(settings: Log) -> logging.Formatter:
+def _formatter(settings: Log, process: str) -> logging.Formatter:
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if settings.format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     return structlog.stdlib.ProcessorFormatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        foreign_pre_chain=[structlog.contextvars.merge_contextvars, _withheld, *_shared()],
+        foreign_pre_chain=[_withheld, *_shared(process)],
     )
 
 

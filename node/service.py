@@ -10,6 +10,7 @@ standard input and keeps them over its restarts, and ends when that pipe closes,
 (node/process.py).
 """
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -65,21 +66,26 @@ class Child:
         self._settings = settings
         self._folder = folder
         self._delay = RestartDelay()
-        self._started_at = 0.0
-        self._start_again_at: float | None = None
+        self._started_at_s = 0.0
+        self._start_again_at_s: float | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process, in a process group of its own: a Ctrl-C in the terminal reaches the service alone."""
+        """Start the process; it loads its libraries, and then waits for `go`.
+
+        It has a process group of its own: a Ctrl-C in the terminal reaches the service alone.
+        """
         command = [sys.executable, "-P", "-m", "node", self.role.command, "--supervised", self.role.name]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
-        self._started_at, self._start_again_at = time.monotonic(), None
+        self._started_at_s, self._start_again_at_s = time.monotonic(), None
+
+    def go(self) -> None:
+        """Give it its settings."""
+        assert self._process is not None  # noqa: S101
         assert self._process.stdin is not None  # noqa: S101
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its exit code says why
             self._process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            return  # it ended at once: its exit code says why
 
     @property
     def exit_code(self) -> int | None:
@@ -94,16 +100,17 @@ class Child:
 
     def look_after(self, now_s: float) -> None:
         """Start it again if it died, and kill it if it has stopped showing signs of life."""
-        if self._start_again_at is not None:
-            if now_s >= self._start_again_at:
+        if self._start_again_at_s is not None:
+            if now_s >= self._start_again_at_s:
                 self.start()
+                self.go()
             return
         code = self.exit_code
         if code is not None:
-            delay_s = self._delay.after(now_s - self._started_at)
-            self._start_again_at = now_s + delay_s
+            delay_s = self._delay.after(now_s - self._started_at_s)
+            self._start_again_at_s = now_s + delay_s
             log.error("process ended", role=self.role.name, exit_code=code, restart_in_s=delay_s)
-        elif now_s - self._started_at > HUNG_AFTER_S and not self._shows_life():
+        elif now_s - self._started_at_s > HUNG_AFTER_S and not self._shows_life():
             log.error("process hangs, killed", role=self.role.name)
             self.kill()
 
@@ -113,7 +120,7 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """SIGTERM, and no restart from here on."""
-        self._start_again_at = float("inf")
+        self._start_again_at_s = float("inf")
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
@@ -161,25 +168,27 @@ def serve(settings: Settings, stop: threading.Event) -> None:
 
 
 def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> None:
-    """Start all workers, then the others one after the other, each when the one before has settled."""
+    """All processes load side by side; then the workers go, then the others, each when what went before has settled."""
     workers = [child for child in children if child.role.command == "work"]
+    for child in children:
+        child.start()
     for group in (workers, *([child] for child in children if child not in workers)):
+        deadline_s = time.monotonic() + START_WITHIN_S
         for child in group:
-            child.start()
-        deadline = time.monotonic() + START_WITHIN_S
+            child.go()
         while not stop.is_set() and not all(child.settled for child in group):
             heart.beat("starting")
             for child in group:
-                _insist(child, deadline)
+                _insist(child, deadline_s)
             stop.wait(TICK_S / 4)
 
 
-def _insist(child: Child, deadline: float) -> None:
+def _insist(child: Child, deadline_s: float) -> None:
     code = child.exit_code
     if code is not None:
         exit_code = CONFIGURATION_EXIT if code == CONFIGURATION_EXIT else 1
         raise StartFailed(f"nothing runs: the {child.role.name} process did not start, for the reason above", exit_code)
-    if time.monotonic() > deadline:
+    if time.monotonic() > deadline_s:
         raise StartFailed(f"nothing runs: the {child.role.name} process was not ready within {START_WITHIN_S:g} s", 1)
 
 

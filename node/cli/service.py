@@ -1,7 +1,170 @@
-"""Commands of `neurossl`: service."""
+"""Commands of `neurossl`: the service and its parts, and what can be asked about them.
+
+Exit codes: 0 stopped as asked, or all is well; 1 trouble, or the data folder is in use; 2 the configuration is wrong,
+one line per error on standard error, and nothing was started.
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from node.config import Settings, load
+from node.errors import ConfigurationError, NodeError
+from node.process import CONFIGURATION_EXIT, end_with_parent, harden, stop_on_signals, stop_or_exit
+from storage.errors import StorageError
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; config.yaml explains every one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+Supervised = Annotated[str | None, typer.Option(hidden=True)]
+DEFAULT = Path("config.yaml")
+WELL, SMALL_TROUBLE, TROUBLE = "[green]ok[/green]     ", "[yellow]warning[/yellow]", "[red]trouble[/red]"
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the app."""
+    for command in (serve, listen, work, office, check, health, rebuild, version):
+        app.command()(command)
+
+
+def serve(config: Config = DEFAULT) -> None:
+    """Run the node: listener, worker and office as processes that are restarted when they die. SIGTERM stops it."""
+    from node import health, logs
+    from node.service import StartFailed
+    from node.service import serve as run
+
+    harden()
+    stop = stop_on_signals()
+    with one_line_errors():
+        settings = load(config)
+        logs.configure(settings.log, "service")
+        health.refuse_to_start(settings)
+        try:
+            run(settings, stop)
+        except StartFailed as failed:
+            say(str(failed))
+            raise typer.Exit(failed.exit_code) from None
+
+
+def listen(config: Config = DEFAULT, supervised: Supervised = None) -> None:
+    """Run the listener alone: it receives instances."""
+    from node.listener import listen as run
+
+    _part(config, supervised, lambda settings, stop, _: run(settings, stop), "listener")
+
+
+def work(config: Config = DEFAULT, supervised: Supervised = None) -> None:
+    """Run one worker alone: it reads studies and makes results. Start it several times for several workers."""
+    from node.worker import work as run
+
+    _part(config, supervised, run, "worker")
+
+
+def office(config: Config = DEFAULT, supervised: Supervised = None) -> None:
+    """Run the office alone: it says when studies are complete, delivers results and keeps house."""
+    from node.office import run_office as run
+
+    _part(config, supervised, lambda settings, stop, _: run(settings, stop), "office")
+
+
+def _part(
+    config: Path, supervised: str | None, run: Callable[[Settings, threading.Event, str | None], None], name: str
+) -> None:
+    """One process of the node; under the service its settings come on standard input."""
+    from node import logs
+
+    harden()
+    stop = stop_on_signals()
+    with one_line_errors():
+        settings = load(config) if supervised is None else Settings.model_validate_json(sys.stdin.buffer.readline())
+        if supervised is not None:
+            end_with_parent(lambda: stop_or_exit(stop, settings.stop_timeout_s))
+        logs.configure(settings.log, supervised or name)
+        run(settings, stop, supervised)
+
+
+def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Check configuration, folders, free space, database, device, bundle and every peer; exit code 1 on trouble."""
+    from node import health
+
+    facts = health.of_configuration(config)
+    if as_json:
+        sys.stdout.write(json.dumps([vars(fact) for fact in facts], indent=2) + "\n")
+    else:
+        for fact in facts:
+            mark = {"ok": WELL, "warning": SMALL_TROUBLE, "trouble": TROUBLE}[fact.level]
+            console = Console(highlight=False, soft_wrap=True)
+            console.print(f"{mark}  [bold]{fact.name:<24}[/bold]  ", end="")
+            console.print(fact.text, markup=False)
+    if any(fact.level == "trouble" for fact in facts):
+        raise typer.Exit(1)
+
+
+def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Whether the processes of this node live, for a container's health check; quick, and asks no peer."""
+    from node.heartbeat import STALE_S, pulses
+
+    with one_line_errors():
+        signs = [sign for sign in pulses(load(config).data_folder / "locks") if sign.state != "stopped"]
+    if as_json:
+        alive = [{**vars(sign), "facts": dict(sign.facts), "beats": sign.beats} for sign in signs]
+        sys.stdout.write(json.dumps(alive, indent=2) + "\n")
+    else:
+        for sign in signs:
+            state = sign.state if sign.beats else f"no sign of life for more than {STALE_S:g} s"
+            Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
+    if not signs:
+        say("nothing runs")
+    if not signs or not all(sign.beats for sign in signs):
+        raise typer.Exit(1)
+
+
+def rebuild(config: Config = DEFAULT) -> None:
+    """Put a damaged database aside and make a new one from the stored files. The node must not run."""
+    from node import logs, recovery
+    from storage import DataFolder
+
+    harden()
+    with one_line_errors():
+        settings = load(config)
+        logs.configure(settings.log, "rebuild")
+        aside, adopted = recovery.rebuild(DataFolder(settings.data_folder), datetime.now(UTC))
+        kept = f"; the old one is {aside}" if aside else ""
+        Console(soft_wrap=True).print(f"a new database holds {adopted} stored instances{kept}", markup=False)
+
+
+def version(as_json: AsJson = False) -> None:
+    """The version of the node and of what it stands on."""
+    from node.health import versions
+
+    found = versions()
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    for name, number in found.items():
+        Console(highlight=False).print(f"{name:<16} {number}", markup=False)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the user can mend is said in one line each, without a traceback."""
+    try:
+        yield
+    except ConfigurationError as error:
+        say(str(error))
+        raise typer.Exit(CONFIGURATION_EXIT) from None
+    except (NodeError, StorageError) as error:
+        say(str(error))
+        raise typer.Exit(1) from None
+
+
+def say(text: str) -> None:
+    """To standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)

@@ -1,0 +1,72 @@
+"""`neurossl listen`: the Storage SCP as a process: instances into the data folder, commitment reports to their
+deliveries."""
+
+import threading
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from node import intake
+from node.config import Settings
+from node.dimse.commitment import CommitmentReport
+from node.dimse.scp import Received, start_listener
+from node.dimse.status import Status
+from node.heartbeat import Heartbeat
+from node.proof import record_report
+from node.recovery import open_or_rebuild
+from storage import Database, DataFolder, outbox
+from storage.errors import StorageError
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+PLACE_WAIT_S = 15.0
+
+
+def listen(settings: Settings, stop: threading.Event) -> None:
+    """Receive until `stop`, then let what is being received end.
+
+    Raises ConfigurationError when the address or the TLS files cannot be used, FolderInUse when another listener has
+    this data folder.
+    """
+    folder = DataFolder(settings.data_folder)
+    folder.create()
+    with ExitStack() as held:
+        held.enter_context(folder.lock("listener", wait_s=PLACE_WAIT_S))
+        heart = held.enter_context(Heartbeat(folder.path("locks"), "listener"))
+        db = open_or_rebuild(folder)
+        held.callback(db.close)
+        server = start_listener(
+            settings.listener, partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
+        )
+        while not stop.is_set():
+            heart.beat("ready", host=settings.listener.host, port=server.port, associations=server.associations)
+            stop.wait(TICK_S)
+        heart.beat("stopping")
+        server.stop(settings.stop_timeout_s * 0.8)
+
+
+def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Status:
+    """The answer to one C-STORE.
+
+    A result of ours that a PACS sends back is acknowledged and left out, so that it begins no new revision (fault F39).
+    """
+    try:
+        if outbox.result(db, received.sop_instance_uid) is not None:
+            log.info("result of ours came back", sop_instance_uid=received.sop_instance_uid)
+            return Status.SUCCESS
+    except StorageError as error:
+        log.warning("instance not stored", reason=str(error), sop_instance_uid=received.sop_instance_uid)
+        return Status.OUT_OF_RESOURCES
+    limit = settings.listener.maximum_disk_use_percent
+    return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=limit)
+
+
+def on_commitment(db: Database, settings: Settings, report: CommitmentReport) -> None:
+    """Note what a destination says of its storage commitment. An error is logged; the office asks again."""
+    try:
+        record_report(db, report, settings.delivery, datetime.now(UTC))
+    except StorageError:
+        log.exception("commitment report not noted", transaction=report.transaction_uid)

@@ -1,0 +1,87 @@
+"""`neurossl office`: decides when studies are complete, delivers results, and keeps house.
+
+Scheduler and couriers are threads of one process. A courier that hangs in spite of its deadlines, or dies of an error
+that nobody foresaw, cannot be ended by itself: the office ends, and the service, or the container's restart policy,
+starts it again; what was being sent then goes again, the same bytes.
+"""
+
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import structlog
+
+from node.config import Settings
+from node.delivery import Courier
+from node.errors import Transient
+from node.heartbeat import Heartbeat
+from node.housekeeping import acts
+from node.recovery import adopt_orphans, open_or_rebuild
+from node.scheduler import Scheduler
+from storage import Database, DataFolder, outbox, queue
+
+log = structlog.get_logger()
+
+TICK_S = 0.5
+PLACE_WAIT_S = 15.0
+
+
+class CourierLost(Transient):
+    """A courier hangs, or died."""
+
+
+def run_office(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop`.
+
+    Raises CourierLost, and FolderInUse when another office has this data folder.
+    """
+    folder = DataFolder(settings.data_folder)
+    folder.create()
+    with ExitStack() as held:
+        held.enter_context(folder.lock("office", wait_s=PLACE_WAIT_S))
+        heart = held.enter_context(Heartbeat(folder.path("locks"), "office"))
+        db = open_or_rebuild(folder)
+        held.callback(db.close)
+        _put_right(folder, db)
+        couriers = [Courier(each, settings, folder, db, stop) for each in settings.destinations]
+        threads = [_start(courier) for courier in couriers]
+        with Scheduler(acts(settings, folder, db)) as scheduler:
+            while not stop.is_set():
+                _look_after(list(zip(couriers, threads, strict=True)))
+                heart.beat("ready", destinations=_state(couriers), acts=scheduler.facts())
+                stop.wait(TICK_S)
+        heart.beat("stopping")
+        _let_end(threads, settings.stop_timeout_s * 0.6)
+
+
+def _put_right(folder: DataFolder, db: Database) -> None:
+    """What the last office, or a crash, left half done."""
+    now = datetime.now(UTC)
+    adopted = adopt_orphans(folder, db, now)
+    deliveries, leases = outbox.release(db, now), queue.release_expired(db, now)
+    log.info("office open", adopted=adopted, deliveries=deliveries, leases=leases)
+
+
+def _start(courier: Courier) -> threading.Thread:
+    thread = threading.Thread(target=courier.run, name=f"courier-{courier.destination.name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def _look_after(couriers: list[tuple[Courier, threading.Thread]]) -> None:
+    for courier, thread in couriers:
+        if not thread.is_alive():
+            raise CourierLost(f"the courier to {courier.destination.name} died")
+        if courier.silent_s > courier.patience_s:
+            raise CourierLost(f"the courier to {courier.destination.name} hangs for {courier.silent_s:.0f} s")
+
+
+def _state(couriers: list[Courier]) -> dict[str, str]:
+    return {courier.destination.name: courier.trouble or "in order" for courier in couriers}
+
+
+def _let_end(threads: list[threading.Thread], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
