@@ -59,6 +59,16 @@ def mr_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def untrained_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights, the same each time, as a bundle that a node can load."""
+    from model import Bundle
+
+    folder = tmp_path_factory.mktemp("bundle") / "untrained"
+    Bundle.untrained().save(folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of whoever runs the tests must not configure the node under test."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from node.errors import ConfigurationError, NodeError
@@ -43,9 +42,12 @@ def demo(
 
     Exit code 0: classified and delivered. 1: not classified, or not delivered; the reason is shown. 2: nothing to send.
     """
+    from node import logs
+    from node.config import Log
     from node.demo import home_folder, walk
 
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    logs.configure(Log(level="warning", format="console"), "demo")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with home_folder(keep) as place:
@@ -67,7 +69,7 @@ def demo(
 
 
 class _Stages:
-    """One line of progress for each stage."""
+    """One line of progress for each stage; how far it is, where that can be counted."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -77,14 +79,15 @@ class _Stages:
     def __call__(self, words: str, done: int, of: int) -> None:
         if words != self._words:
             self.finish()
-            self._words, self._task = words, self._progress.add_task(words, total=None)
+            self._words, self._task = words, self._progress.add_task(words, total=None, count="")
         if self._task is not None and of:
-            self._progress.update(self._task, completed=done, total=of)
+            self._progress.update(self._task, completed=done, total=of, count=f"{done} of {of}")
 
     def finish(self) -> None:
         if self._task is not None:
             total = self._progress.tasks[self._task].total or 1
-            self._progress.update(self._task, completed=total, total=total)
+            counted = f"{total:g} of {total:g}" if total > 1 else ""
+            self._progress.update(self._task, completed=total, total=total, count=counted)
 
 
 @contextmanager
@@ -92,8 +95,7 @@ def _progress(console: Console) -> Iterator[_Stages]:
     columns = (
         SpinnerColumn(finished_text="[green]✓[/green]"),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", style="dim"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
@@ -124,30 +126,32 @@ def _pictures(place: "Home", done: "Walk") -> "list[tuple[Path, Dataset]]":
 
 
 def _show(place: "Home", done: "Walk", objects: "Sequence[tuple[Path, Dataset]]", *, kept: bool) -> None:
-    console = Console()
+    console = Console(highlight=False)
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
     if place.report.exists():
-        console.print(
-            Panel(escape(place.report.read_text(encoding="utf-8").strip()), title="Structured report, as text")
-        )
-    for uid, ending in done.endings.items():
-        console.print(_result(uid, ending))
-    for line in done.refused:
-        console.print(f"[yellow]not taken by the node:[/yellow] {escape(line)}")
-    files = Table.grid(padding=(0, 2))
+        console.rule("The structured report, as text")
+        line(place.report.read_text(encoding="utf-8").strip())
+    console.rule("What the destination received")
     for path, each in objects:
-        kind = "structured report" if each.Modality == "SR" else "secondary capture"
-        files.add_row(kind, escape(str(each.get("SeriesDescription", ""))), str(path))
-    console.print(Panel(files, title="What the destination received"))
+        line(f"{'structured report' if each.Modality == 'SR' else 'secondary capture'}  {path}")
     for name, path in (("report as text", place.report), ("montage", place.montage)):
         if path.exists():
-            console.print(f"{name}: {path}", soft_wrap=True)
+            line(f"{name:<17}  {path}")
     if kept:
-        console.print(f"everything, with database, stored instances and log: {place.root}", soft_wrap=True)
+        line(f"{'everything':<17}  {place.root}")
+    for refused in done.refused:
+        line(f"not taken by the node: {refused}")
+    console.rule("Result")
+    for uid, ending in done.endings.items():
+        console.print(_result(uid, ending))
     console.print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.took_s.items()), style="dim")
     console.print("[bold]RESEARCH USE ONLY. Not for diagnosis.[/bold]")
 
 
-def _result(uid: str, ending: "Ending") -> Panel:
+def _result(uid: str, ending: "Ending") -> Table:
     prediction: dict[str, Any] = (ending.job.outcome or {}).get("prediction") or {}
     table = Table.grid(padding=(0, 2))
     table.add_row("study", uid)
@@ -170,7 +174,7 @@ def _result(uid: str, ending: "Ending") -> Panel:
         table.add_row(
             "[red]UNTRAINED[/red]", "[red]the weights are random numbers: the probability means nothing[/red]"
         )
-    return Panel(table, title="Result")
+    return table
 
 
 def _show_json(place: "Home", done: "Walk") -> None:

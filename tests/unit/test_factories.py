@@ -1,7 +1,5 @@
 """The made-up DICOM is valid and reproducible, or every other test rests on sand."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,7 @@ import pytest
 from pydicom import uid
 
 from tests import factories
-
-
-def iod_errors(path: Path) -> list[str]:
-    """What dciodvfy (dicom3tools) calls an error in this file."""
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not installed")
-    told = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False)
-    return [line for line in (told.stderr + told.stdout).splitlines() if line.startswith(("Error", "Abort"))]
+from tests.checkers import iod_errors
 
 
 @pytest.mark.peers
