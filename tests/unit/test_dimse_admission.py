@@ -1,0 +1,86 @@
+"""Who may open an association, and how many."""
+
+import pytest
+
+from node.config import AllowedPeer, Listener
+from node.dimse.admission import Admission, is_allowed
+from node.dimse.negotiation import AssociationRequest
+from node.dimse.status import (
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    CALLED_AE_NOT_RECOGNIZED,
+    CALLING_AE_NOT_RECOGNIZED,
+    LOCAL_LIMIT_EXCEEDED,
+    PROTOCOL_VERSION_NOT_SUPPORTED,
+    TEMPORARY_CONGESTION,
+)
+
+PACS = AllowedPeer(ae_title="PACS")
+
+
+def request(calling: str = "PACS", called: str = "NEUROSSL", **rest: object) -> AssociationRequest:
+    return AssociationRequest(calling, called, (), **rest)  # type: ignore[arg-type]
+
+
+def test_an_empty_list_is_nobody() -> None:
+    assert Admission(Listener()).enter(request(), "127.0.0.1") == CALLING_AE_NOT_RECOGNIZED
+
+
+def test_who_is_named_may_come_in_and_who_is_not_may_not() -> None:
+    admission = Admission(Listener(allow=(PACS,)))
+    assert admission.enter(request(), "10.0.0.1") is None
+    assert admission.enter(request("pacs"), "10.0.0.1") == CALLING_AE_NOT_RECOGNIZED
+    assert admission.inside == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "allowed"),
+    [
+        ("10.0.0.7", "10.0.0.7", True),
+        ("10.0.0.7", "10.0.0.8", False),
+        ("10.0.0.7", "::ffff:10.0.0.7", True),
+        ("10.1.0.0/16", "10.1.200.3", True),
+        ("10.1.0.0/16", "10.2.0.1", False),
+        ("::1", "::1", True),
+        ("fe80::1", "fe80::1%eth0", True),
+        ("localhost", "127.0.0.1", True),
+        ("localhost", "10.0.0.1", False),
+        ("no.such.host.invalid", "10.0.0.1", False),
+        ("", "10.0.0.1", False),
+    ],
+)
+def test_where_a_host_is_named_the_address_counts_too(host: str, address: str, allowed: bool) -> None:
+    assert is_allowed((AllowedPeer(ae_title="PACS", host=host),), "PACS", address) is allowed
+
+
+def test_the_called_title_must_be_ours_unless_the_settings_do_not_care() -> None:
+    assert Admission(Listener(allow=(PACS,))).enter(request(called="OTHER"), "h") == CALLED_AE_NOT_RECOGNIZED
+    careless = Admission(Listener(allow=(PACS,), check_called_ae_title=False))
+    assert careless.enter(request(called="OTHER"), "h") is None
+
+
+def test_another_protocol_or_application_is_not_ours() -> None:
+    admission = Admission(Listener(allow=(PACS,)))
+    assert admission.enter(request(protocol_version=2), "h") == PROTOCOL_VERSION_NOT_SUPPORTED
+    assert admission.enter(request(application_context="1.2.3"), "h") == APPLICATION_CONTEXT_NOT_SUPPORTED
+
+
+def test_one_sender_cannot_take_every_place() -> None:
+    other = AllowedPeer(ae_title="OTHER")
+    admission = Admission(Listener(allow=(PACS, other), maximum_associations=5, maximum_associations_per_peer=3))
+    assert [admission.enter(request(), "h") for _ in range(4)] == [None, None, None, LOCAL_LIMIT_EXCEEDED]
+    assert [admission.enter(request("OTHER"), "h") for _ in range(3)] == [None, None, LOCAL_LIMIT_EXCEEDED]
+    admission.leave(request(), "h")
+    assert admission.enter(request("OTHER"), "h") is None
+
+
+def test_a_stranger_hears_that_he_is_one_however_full_it_is() -> None:
+    admission = Admission(Listener(allow=(PACS,), maximum_associations=1))
+    admission.enter(request(), "h")
+    assert admission.enter(request("STRANGER"), "h") == CALLING_AE_NOT_RECOGNIZED
+    assert admission.enter(request(), "h") == LOCAL_LIMIT_EXCEEDED
+
+
+def test_once_closed_nobody_comes_in() -> None:
+    admission = Admission(Listener(allow=(PACS,)))
+    admission.close()
+    assert admission.enter(request(), "h") == TEMPORARY_CONGESTION
