@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +44,12 @@ class Slices:
 
     def where(self, wanted: NDArray[np.bool_]) -> "Slices":
         """The slices for which `wanted` (N,) holds."""
-        return Slices(
-            self.pixels,
-            self.rows[wanted],
-            self.subjects[wanted],
-            self.sessions[wanted],
-            self.views[wanted],
-            self.labels[wanted],
-            self.given_folds[wanted],
-            self.digests[wanted],
-        )
+        return self.numbered(np.flatnonzero(wanted))
+
+    def numbered(self, index: NDArray[np.int64]) -> "Slices":
+        """The slices with these numbers, in this order."""
+        rest = [getattr(self, field.name)[index] for field in fields(self) if field.name != "pixels"]
+        return Slices(self.pixels, *rest)
 
     def of_subjects(self, names: Collection[str]) -> "Slices":
         """All slices of these subjects."""

@@ -6,6 +6,7 @@ ModelError
     ├── NoTrainingData    nothing in the folder can be used; the message says what was looked for
     ├── SubjectLeak       the same subject, or the same picture, would stand on both sides of a split
     ├── ResumeError       a checkpoint is missing, damaged or belongs to another recipe or other data
+    ├── NoSuchRecipe      there is no recipe of this name
     └── Diverged          the loss is no longer finite
 
 A damaged image is no error here: it is named and skipped (`sources.Skipped`).
@@ -32,6 +33,10 @@ class SubjectLeak(TrainingError):
 
 class ResumeError(TrainingError):
     """A checkpoint is missing, damaged or belongs to another recipe or other data."""
+
+
+class NoSuchRecipe(TrainingError):
+    """There is no recipe of this name."""
 
 
 class Diverged(TrainingError):

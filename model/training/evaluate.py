@@ -42,7 +42,7 @@ class Evaluation:
         }
 
 
-def evaluate(predictions: Predictions, temperature: float, thresholds: Thresholds, resamples: int = 2000) -> Evaluation:
+def evaluate(predictions: Predictions, temperature: float, thresholds: Thresholds, resamples: int = 1000) -> Evaluation:
     """Everything that the report and the command line print."""
     subjects = predictions.by_subject(temperature)
     bounds = {

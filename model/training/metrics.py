@@ -107,7 +107,7 @@ def with_intervals(
     subjects: NDArray[np.str_],
     *,
     threshold: float = 0.5,
-    resamples: int = 2000,
+    resamples: int = 1000,
     seed: int = 2025,
 ) -> dict[str, Interval]:
     """Every metric with its 95 % percentile interval; whole subjects are drawn with replacement.
@@ -127,7 +127,7 @@ def with_intervals(
 def interval_of(
     statistic: Callable[[NDArray[np.int64]], float],
     subjects: NDArray[np.str_],
-    resamples: int = 2000,
+    resamples: int = 1000,
     seed: int = 2025,
 ) -> Interval:
     """Any statistic of row numbers with its 95 % percentile interval over whole subjects."""

@@ -137,7 +137,7 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         "<p><strong>Research use only.</strong> Numbers are out of fold: each subject was judged by a network that had "
-        "seen nothing of it. Intervals hold 95 % of 2,000 bootstrap draws of whole subjects.</p>",
+        "seen nothing of it. Intervals hold 95 % of 1,000 bootstrap draws of whole subjects.</p>",
         *(f"<p>{html.escape(each)}</p>" for each in card.cautions(results.numbers())),
         "<h2>Numbers</h2>",
         _table(

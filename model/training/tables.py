@@ -4,6 +4,9 @@ Every error names file and row; the header is row 1, as in a spreadsheet.
 """
 
 import csv
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,8 @@ from pathlib import Path
 from model.training.errors import LabelTableError
 
 VIEWS = ("axial", "sagittal", "coronal")
+
+DAMAGED_WORKBOOK = (OSError, EOFError, KeyError, IndexError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -157,14 +162,12 @@ def _read_csv(path: Path) -> Iterator[list[str]]:
 
 
 def _read_xlsx(path: Path) -> Iterator[list[str]]:
-    import zipfile
-
     import openpyxl
 
     try:
         sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).worksheets[0]
         yield from (["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows(values_only=True))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGED_WORKBOOK as error:
         raise LabelTableError(f"{path}: cannot be read as a workbook: {error}") from error
 
 
@@ -174,5 +177,5 @@ def _read_xls(path: Path) -> Iterator[list[str]]:
     try:
         sheet = xlrd.open_workbook(path).sheet_by_index(0)
         yield from ([str(value) for value in sheet.row_values(row)] for row in range(sheet.nrows))
-    except (OSError, xlrd.XLRDError) as error:
+    except (*DAMAGED_WORKBOOK, xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
         raise LabelTableError(f"{path}: cannot be read as a workbook: {error}") from error
