@@ -6,11 +6,11 @@ temperature, thresholds) is not here: it comes from the bundle.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node.errors import ConfigurationError
 
@@ -217,6 +217,9 @@ class Settings(BaseSettings):
         return next((each for each in self.destinations if each.name == name), None)
 
 
+UsesTls = TypeVar("UsesTls", Listener, Destination)
+
+
 def load(path: Path) -> Settings:
     """Settings from a YAML file and the environment. Relative folders in it are relative to the file.
 
@@ -234,6 +237,8 @@ def load(path: Path) -> Settings:
         settings = Settings(**content)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_lines(path, error))) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"environment: {error}") from None
     return anchored(settings, path.resolve().parent)
 
 
@@ -242,7 +247,21 @@ def anchored(settings: Settings, folder: Path) -> Settings:
     worker = settings.worker
     if worker.bundle is not None:
         worker = worker.model_copy(update={"bundle": folder / worker.bundle})
-    return settings.model_copy(update={"data_folder": folder / settings.data_folder, "worker": worker})
+    return settings.model_copy(
+        update={
+            "data_folder": folder / settings.data_folder,
+            "worker": worker,
+            "listener": _anchored_tls(settings.listener, folder),
+            "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
+        }
+    )
+
+
+def _anchored_tls(section: UsesTls, folder: Path) -> UsesTls:
+    if section.tls is None:
+        return section
+    files = {name: folder / path for name, path in section.tls}
+    return section.model_copy(update={"tls": section.tls.model_copy(update=files)})
 
 
 def _lines(path: Path, error: ValidationError) -> list[str]:
