@@ -98,7 +98,7 @@ def test_the_report_opens_in_dsr2html_and_dsrdump(site: Site, study: Job) -> Non
         (["-xi"], pydicom.uid.ImplicitVRLittleEndian),
         (["-xb"], pydicom.uid.ExplicitVRBigEndian),
         (["-xr"], pydicom.uid.RLELossless),
-        (["-xw"], pydicom.uid.JPEG2000Lossless),
+        (["-xv"], pydicom.uid.JPEG2000Lossless),
     ],
 )
 def test_every_transfer_syntax_is_stored_as_it_came(
