@@ -80,7 +80,7 @@ class MultiScaleViT2DEncoder(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W) -> tokens with their positions (N, T, D), before the first block."""
         patches = self.patch_embed(images) + self.pos_embed[:, 1:]  # (N, P, D)
-        cls = self.cls_token.expand(len(images), -1, -1)
+        cls = self.cls_token.expand(images.shape[0], -1, -1)
         return torch.cat([cls, patches], dim=1) + self.pos_embed  # (N, T, D): the patches' second time
 
     def encode(self, tokens: Tensor) -> Tensor:

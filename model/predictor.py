@@ -9,12 +9,11 @@ from model import scope, slicing
 from model.aggregate import study_probability, study_uncertainty
 from model.bundle import Bundle
 from model.calibration import probability
-from model.eager import EagerEngine
-from model.engine import Engine
+from model.engine import Engine, choose
 from model.errors import VolumeError
 from model.rollout import scaled
 from model.types import Prediction, Scope, Slice, SlicePrediction, Volume
-from model.uncertainty import Head, Uncertainty
+from model.uncertainty import DropoutHead, Uncertainty
 
 Progress = Callable[[int, int], None]
 
@@ -28,8 +27,8 @@ class Predictor:
         Raises DeviceError when the device or the precision is not there.
         """
         self.manifest, self.model_id = bundle.manifest, bundle.model_id
-        self.engine: Engine = EagerEngine(bundle)
-        self.head = Head.read(bundle.weights.read, bundle.manifest.architecture.dropout)
+        self.engine: Engine = choose(bundle, device, precision, threads)
+        self._head = DropoutHead.read(bundle.weights.read)
 
     @property
     def device(self) -> str:
@@ -66,17 +65,16 @@ class Predictor:
 
     def _classify(self, slices: Sequence[Slice], seed: bytes, found: Scope, progress: Progress | None) -> Prediction:
         images = slicing.normalise(slicing.stack(slices))
-        encoded = self.engine.encode(images, progress)
-        masks = self.head.masks(seed, self.manifest.dropout_samples)
-        logits = self.head.logits(encoded.cls, encoded.hidden, masks)  # (1 + samples, N, 2), the first without dropout
-        side = self.manifest.architecture.grid
-        maps = scaled(encoded.rollout.reshape(-1, side, side))
-        calibrated = probability(logits[0], self.manifest.temperature)
-        samples = probability(logits[1:])
+        architecture = self.manifest.architecture
+        masks = self._head.masks(seed, self.manifest.dropout_samples, architecture.dropout)
+        answer = self.engine.answer(images, masks, progress)
+        maps = scaled(answer.rollout.reshape(-1, architecture.grid, architecture.grid))
+        calibrated = probability(answer.logits[0], self.manifest.temperature)
+        samples = probability(answer.logits[1:])
         whole, study = study_uncertainty(samples), study_probability(calibrated)
         return Prediction(
             scope=found,
-            slices=self._slices(slices, logits[0], calibrated, samples, maps),
+            slices=self._slices(slices, answer.logits[0], calibrated, samples, maps),
             probability=study,
             spread=whole.spread,
             predictive_entropy=whole.predictive_entropy,

@@ -12,46 +12,53 @@ S samples (of which the first may be free of dropout), N slices, H hidden width 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import astuple, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = Any  # numpy's or torch's: the same arithmetic runs on both, and so on every device
 
 
 @dataclass(frozen=True)
 class Masks:
     """What each sample multiplies by at the three places: 0 where dropped, 1 / (1 - rate) where kept.
 
-    hidden (S, H) inside the projector · joined (S, 2D) on the joined features · head (S, 2D) behind the head's norm
+    hidden (S, H) inside the projector · cls, second (S, D) on the joined features · head_cls, head_second (S, D) behind
+    the head's norm
     """
 
     hidden: Array
-    joined: Array
-    head: Array
+    cls: Array
+    second: Array
+    head_cls: Array
+    head_second: Array
 
     @classmethod
-    def draw(cls, seed: bytes, samples: int, widths: tuple[int, int], rate: float) -> Self:
-        """`samples` masks for layers of widths (H, 2D), preceded by one that drops nothing: 1 + samples in all.
+    def draw(cls, seed: bytes, samples: int, hidden: int, dim: int, rate: float) -> Self:
+        """`samples` masks, preceded by one that drops nothing: 1 + samples in all.
 
         Philox (Salmon et al. 2011, doi 10.1145/2063384.2063405), raw 64-bit words: the same for ever, unlike floats.
         """
-        hidden, joined = widths
+        width = hidden + 4 * dim
         key = int.from_bytes(hashlib.sha256(seed).digest()[:16], "little")
-        words = np.random.Philox(key=key).random_raw(samples * (hidden + 2 * joined))
+        words = np.random.Philox(key=key).random_raw(samples * width).reshape(samples, width)
         kept = (words >= np.uint64(int(rate * 2**64))).astype(np.float32) / np.float32(1 - rate)
-        kept = np.concatenate([np.ones(hidden + 2 * joined, np.float32), kept]).reshape(1 + samples, -1)
-        return cls(*np.split(kept, [hidden, hidden + joined], axis=1))
+        factors = np.concatenate([np.ones((1, width), np.float32), kept])
+        return cls(*np.split(factors, hidden + dim * np.arange(4), axis=1))
+
+    def on(self, move: Callable[[NDArray[np.float32]], Array]) -> Self:
+        """The same masks as another library's arrays, or on another device."""
+        return type(self)(*(move(np.ascontiguousarray(each)) for each in astuple(self)))
 
 
 @dataclass(frozen=True)
-class Head:
-    """The layers behind the encoder's features, as arrays.
+class DropoutHead:
+    """The layers behind the encoder's features; D = embed_dim, each pair for the CLS half and the second-order half.
 
-    project_weight (D, H), project_bias (D,): `cov_proj.3` · norm_weight, norm_bias (2D,): `head.0` ·
-    weight (2, 2D), bias (2,): `head.2` · rate: of dropout
+    project_weight (D, H), project_bias (D,): `cov_proj.3` · norm_weight, norm_bias (2, D): `head.0` ·
+    weight (2 halves, 2 classes, D), bias (2,): `head.2`
     """
 
     project_weight: Array
@@ -60,39 +67,46 @@ class Head:
     norm_bias: Array
     weight: Array
     bias: Array
-    rate: float
 
     @classmethod
-    def read(cls, parameter: Callable[[str], Array], rate: float) -> Self:
+    def read(cls, parameter: Callable[[str], NDArray[np.float32]]) -> Self:
         """From parameters by their names in the state dict."""
         return cls(
-            project_weight=parameter("cov_proj.3.weight"),
-            project_bias=parameter("cov_proj.3.bias"),
-            norm_weight=parameter("head.0.weight"),
-            norm_bias=parameter("head.0.bias"),
-            weight=parameter("head.2.weight"),
-            bias=parameter("head.2.bias"),
-            rate=rate,
+            parameter("cov_proj.3.weight"),
+            parameter("cov_proj.3.bias"),
+            parameter("head.0.weight").reshape(2, -1),
+            parameter("head.0.bias").reshape(2, -1),
+            np.stack(np.split(parameter("head.2.weight"), 2, axis=1)),
+            parameter("head.2.bias"),
         )
 
-    def masks(self, seed: bytes, samples: int) -> Masks:
+    def on(self, move: Callable[[NDArray[np.float32]], Array]) -> Self:
+        """The same layers as another library's arrays, or on another device."""
+        return type(self)(*(move(np.ascontiguousarray(each)) for each in astuple(self)))
+
+    def masks(self, seed: bytes, samples: int, rate: float) -> Masks:
         """Masks of the widths of these layers."""
-        return Masks.draw(seed, samples, (self.project_weight.shape[1], self.weight.shape[1]), self.rate)
+        dim, hidden = self.project_weight.shape
+        return Masks.draw(seed, samples, hidden, dim, rate)
 
     def logits(self, cls: Array, hidden: Array, masks: Masks) -> Array:
         """cls (N, D), hidden (N, H) after the projector's GELU -> (S, N, 2)."""
-        projected = self.second_order(hidden[None] * masks.hidden[:, None])  # (S, N, D)
-        joined = np.concatenate([np.broadcast_to(cls, projected.shape), projected], axis=-1) * masks.joined[:, None]
-        joined -= joined.mean(axis=-1, keepdims=True)
-        joined /= np.sqrt(np.square(joined).mean(axis=-1, keepdims=True) + np.float32(1e-5))  # nn.LayerNorm
-        thinned = (joined * self.norm_weight + self.norm_bias) * masks.head[:, None]  # (S, N, 2D)
-        return np.asarray(thinned @ self.weight.T + self.bias)
+        second = self.second_order(hidden[None] * masks.hidden[:, None])  # (S, N, D)
+        halves = (cls[None] * masks.cls[:, None], second * masks.second[:, None])
+        mean = sum(half.mean(axis=-1, keepdims=True) for half in halves) / 2
+        halves = tuple(half - mean for half in halves)
+        variance = sum((half * half).mean(axis=-1, keepdims=True) for half in halves) / 2
+        logits = self.bias
+        for index, (half, mask) in enumerate(zip(halves, (masks.head_cls, masks.head_second), strict=True)):
+            normed = half / (variance + 1e-5) ** 0.5 * self.norm_weight[index] + self.norm_bias[index]  # nn.LayerNorm
+            logits = logits + (normed * mask[:, None]) @ self.weight[index].T
+        return logits
 
     def second_order(self, hidden: Array) -> Array:
         """Hidden (…, H) -> second-order features (…, D), unit length."""
         projected = hidden @ self.project_weight.T + self.project_bias
-        length = np.linalg.norm(projected, axis=-1, keepdims=True)
-        return np.asarray(projected / np.maximum(length, np.float32(1e-12)))
+        length = (projected * projected).sum(axis=-1, keepdims=True) ** 0.5
+        return projected / length.clip(1e-12)
 
 
 @dataclass(frozen=True)

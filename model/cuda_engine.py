@@ -1,0 +1,150 @@
+"""The engine for CUDA devices: torch, each batch size captured once as a CUDA graph and replayed.
+
+The batch is fitted to the memory that is free, and halved when the device runs out of it all the same.
+"""
+
+import gc
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.bundle import Bundle
+from model.engine import Answer, Array, Encoded, Progress
+from model.errors import DeviceError, DeviceOutOfMemory
+from model.onepass import OnePass
+from model.uncertainty import DropoutHead, Masks
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LARGEST_BATCH = 256
+MEMORY_SHARE = 0.5  # of the free memory, for one batch
+Network = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+class CudaEngine:
+    """torch on one CUDA device; raises DeviceError when it is not there."""
+
+    name = "torch, CUDA graphs"
+
+    def __init__(self, bundle: Bundle, device: str = "cuda", precision: str = "float32") -> None:
+        self.precision = precision
+        where = cuda_device(device)
+        self.device = str(where)
+        self._network = OnePass(bundle, where, DTYPES[precision]).eval()
+        self._head = DropoutHead.read(bundle.weights.read).on(lambda array: torch.from_numpy(array).to(where))
+        self._side, self._where = bundle.manifest.architecture.img_size, where
+        self._graphs: dict[int, Graph] = {}
+        self._batch = self._fitted()
+
+    @torch.inference_mode()
+    def answer(self, images: Array, masks: Masks, progress: Progress | None = None) -> Answer:
+        """See Engine.answer."""
+        moved = masks.on(lambda array: torch.from_numpy(array).to(self._where))
+        logits, rollouts = [], []
+
+        def one(part: Array) -> None:
+            encoded = self._encode(part)
+            logits.append(self._head.logits(encoded.cls, encoded.hidden, moved))
+            rollouts.append(encoded.rollout)
+            if progress is not None:
+                progress(sum(len(each) for each in rollouts), len(images))
+
+        self._batch = in_batches(images, self._batch, one, self._forget)
+        return Answer(torch.cat(logits, dim=1).cpu().numpy(), torch.cat(rollouts).cpu().numpy())
+
+    def _encode(self, images: Array) -> Encoded:
+        size = padded(len(images), self._batch)
+        if size not in self._graphs:
+            self._graphs[size] = Graph(self._network, (size, 1, self._side, self._side), self._where)
+        outputs = self._graphs[size].replay(torch.from_numpy(images))
+        return Encoded(*(each[: len(images)].clone() for each in outputs))
+
+    def _forget(self) -> None:
+        """Give captured graphs and cached blocks back before a smaller batch is tried."""
+        self._graphs.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _fitted(self) -> int:
+        """The largest power of two whose activations fit into the free memory, measured with one pass of 8 slices."""
+        torch.cuda.reset_peak_memory_stats(self._where)
+        before = torch.cuda.memory_allocated(self._where)
+        try:
+            self._network(torch.zeros(8, 1, self._side, self._side, device=self._where))
+        except torch.OutOfMemoryError:
+            return 1
+        each = max(1, (torch.cuda.max_memory_allocated(self._where) - before) // 8)
+        free, _ = torch.cuda.mem_get_info(self._where)
+        return fitted_batch(free, each)
+
+
+class Graph:
+    """One forward of fixed shape, captured; replaying it costs one launch instead of some hundred."""
+
+    def __init__(self, network: Network, shape: tuple[int, ...], device: torch.device) -> None:
+        self._input = torch.zeros(shape, device=device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no annotation here
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):  # capture needs a warm-up on a side stream
+            for _ in range(2):
+                network(self._input)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._outputs = network(self._input)
+
+    def replay(self, images: Tensor) -> tuple[Tensor, ...]:
+        """images, at most as many as were captured -> the outputs, valid until the next replay."""
+        self._input[: len(images)].copy_(images, non_blocking=True)
+        self._graph.replay()
+        return self._outputs
+
+
+def cuda_device(name: str) -> torch.device:
+    """Raises DeviceError when this torch or this machine does not have the device."""
+    if not torch.cuda.is_available():
+        raise DeviceError(f"device {name}: torch {torch.__version__} finds no CUDA device on this machine")
+    device = torch.device(name if ":" in name else f"{name}:0")
+    if device.index >= torch.cuda.device_count():
+        raise DeviceError(f"device {name}: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
+    return device
+
+
+def fitted_batch(free_bytes: int, slice_bytes: int) -> int:
+    """The largest power of two, at most LARGEST_BATCH, whose slices take at most their share of the free memory.
+
+    >>> fitted_batch(80 * 2**30, 30 * 2**20), fitted_batch(2**30, 30 * 2**20), fitted_batch(0, 1)
+    (256, 16, 1)
+    """
+    room = min(LARGEST_BATCH, int(free_bytes * MEMORY_SHARE) // slice_bytes)
+    return 1 << max(0, room.bit_length() - 1)
+
+
+def padded(count: int, batch: int) -> int:
+    """The captured size for a part of `count` slices: a power of two, so that few sizes are ever captured.
+
+    >>> padded(61, 64), padded(61, 256), padded(5, 256), padded(1, 1)
+    (64, 64, 8, 1)
+    """
+    return min(batch, 1 << (count - 1).bit_length())
+
+
+def in_batches(images: Array, batch: int, run: Callable[[Array], None], forget: Callable[[], None]) -> int:
+    """Run `images` in parts of `batch`, halved as often as the device runs out of memory; returns what fitted.
+
+    Raises DeviceOutOfMemory when a single slice does not fit.
+    """
+    done = 0
+    while done < len(images):
+        try:
+            run(np.ascontiguousarray(images[done : done + batch]))
+        except torch.OutOfMemoryError as error:
+            forget()
+            if batch == 1:
+                raise DeviceOutOfMemory(f"the device has no room for a single slice: {error}") from error
+            batch //= 2
+        else:
+            done += batch
+    return batch
