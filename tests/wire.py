@@ -8,6 +8,7 @@ Written from PS3.8 and PS3.7 alone; it shares no code with the node or with pyne
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -120,8 +121,16 @@ def encode(dataset: Dataset, transfer_syntax: str = EXPLICIT) -> bytes:
 class Peer:
     """One connection to a listener."""
 
-    def __init__(self, port: int, *, timeout_s: float = 10, source: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, *, timeout_s: float = 10, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s, source_address=(source, 0))
+        if tls:
+            try:
+                self.socket = tls.wrap_socket(self.socket)
+            except OSError:
+                self.socket.close()
+                raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._message_id = 0
 

@@ -23,7 +23,8 @@ from node.dimse.status import UNRECOGNIZED_PDU, Abort, Rejection
 MAXIMUM_PDU_BYTES = 128 * 1024  # what we announce: longer PDUs gain nothing
 LONGEST_PDU_BYTES = 2 * MAXIMUM_PDU_BYTES  # what we bear, also before the association
 BUFFER_BYTES = LONGEST_PDU_BYTES + 128 * 1024
-LINGER_S = 2.0
+LINGER_S = 1.0  # for the peer to read our last word and to close
+LINGER_BYTES = 1024 * 1024  # that it may still be sending meanwhile
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 _HEADER = Struct(">BxI")
@@ -142,9 +143,11 @@ class Connection:
             if last_word:
                 self.send(last_word, LINGER_S)
             self._plain_shutdown()
-            while True:
+            passed_over = 0
+            while passed_over < LINGER_BYTES:
                 self._start = self._end = 0
                 self._fill(deadline)
+                passed_over += self._end
         self.close()
 
     def _plain_shutdown(self) -> None:
