@@ -67,6 +67,7 @@ def build_skipped(source: Source, verdicts: Sequence[Verdict], reason: str, cont
         receivers = tuple(each.name for each in context.destinations if each.captures)
         pixels = summary.skipped_picture(reason, verdicts)
         page = capture.secondary_capture(envelope, pixels, 1, "summary", "Page of text: why there is no result.", [])
+        page.RecognizableVisualFeatures = "NO"
         drafts.append(("summary", page, receivers))
     if context.settings.report_skipped:
         references = [_reference(each) for _, each, _ in drafts]

@@ -7,7 +7,6 @@ where they serve.
 """
 
 import io
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,10 +20,11 @@ from model.types import ModelId
 from node.config import Destination, Results
 from node.report import codes
 from node.report.identity import IMPLEMENTATION_CLASS_UID, da, derived_uid, digest, dt, local_time, tm
-from node.report.source import Reference, Source, encoded, take_identity
+from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
 
 PRODUCT = "NeuroSSL Node"
 IMPLEMENTATION_VERSION_NAME = "NEUROSSL"
+META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for diagnosis. Not a medical device."
 UNTRAINED = "UNTRAINED MODEL - random weights, for testing the installation; the numbers mean nothing."
 
@@ -177,7 +177,11 @@ def ascii_text(text: str, limit: int = 1024) -> str:
 
 
 def encode(dataset: Dataset) -> bytes:
-    """The Part 10 file of this data set, explicit VR little endian; the preamble is zeros."""
+    """The Part 10 file of this data set, explicit VR little endian; the preamble is zeros.
+
+    The character set is put in last, as bytes: it is the first element of the data set (nothing of ours has a lower
+    tag), and pydicom would otherwise decode every value under whatever the source calls its character set.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -185,8 +189,10 @@ def encode(dataset: Dataset) -> bytes:
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
+    character_set = written(dataset.pop("SpecificCharacterSet", None))
+    keep_bytes(dataset)
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values carried from the source as they are
-        dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    content = buffer.getvalue()
+    start = META_STARTS + int.from_bytes(content[META_STARTS - 4 : META_STARTS], "little")
+    return content[:start] + character_set + content[start:]

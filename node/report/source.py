@@ -6,17 +6,18 @@ it. The price: every text of our own in these objects is ASCII, which reads the 
 sets.
 """
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
 
 from node.errors import MixedPatients, UnreadableInstance
 
@@ -40,6 +41,7 @@ WHERE_PRESENT = (
 )
 CARRIED = PATIENT + STUDY + WHERE_PRESENT
 CharacterSet = str | list[str]
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 @dataclass(frozen=True, order=True)
@@ -103,9 +105,18 @@ def reference_to(header: Dataset) -> Reference:
 def uid_of(header: Dataset, keyword: str) -> str:
     """A UID of the header as text; raises UnreadableInstance when it is missing or no UID."""
     text = encoded(header, keyword).decode("ascii", "replace").strip(" \0")
-    if not UID(text).is_valid or len(text) > 64:
+    if not is_uid(text):
         raise UnreadableInstance(f"an instance of this study has no valid {keyword}")
     return text
+
+
+def is_uid(text: str) -> bool:
+    """Digits and single dots, 64 characters at most; leading zeros, which PS3.5 9.1 forbids, are too common to refuse.
+
+    >>> is_uid("1.2.03"), is_uid("1..2"), is_uid("../etc")
+    (True, False, False)
+    """
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 def encoded(header: Dataset, keyword: str) -> bytes:
@@ -115,10 +126,16 @@ def encoded(header: Dataset, keyword: str) -> bytes:
 
 
 def integer(header: Dataset, keyword: str) -> int | None:
-    """A number of the header (VR US or IS); None where it is absent or malformed."""
+    """A number of the header, VR US or IS, without pydicom's remarks on it; None where it is absent or malformed."""
+    element = header.get_item(keyword) if keyword in header else None
+    value = element.value if element is not None else None
+    if isinstance(element, RawDataElement) and isinstance(value, bytes):
+        if dictionary_VR(element.tag) == "US":
+            return int.from_bytes(value, "little" if element.is_little_endian else "big") if len(value) == 2 else None
+        value = value.decode("ascii", "replace").strip(" \0")
     try:
-        return int(header.get(keyword))
-    except (TypeError, ValueError, OverflowError):
+        return int(str(value))
+    except ValueError:
         return None
 
 
@@ -153,7 +170,18 @@ def _carried_item(item: Dataset, character_set: CharacterSet) -> Dataset:
         element = None if tag.is_private else carried(item, tag, character_set)
         if element is not None:
             target[tag] = element
+    keep_bytes(target)
     return target
+
+
+def keep_bytes(dataset: Dataset) -> None:
+    """Mark a data set as encoded in explicit VR little endian; else pydicom encodes raw values anew."""
+    terms = dataset.get("SpecificCharacterSet")
+    dataset.set_original_encoding(False, True, convert_encodings(terms) if terms else default_encoding)
+    for element in dataset.elements():
+        if isinstance(element, DataElement) and element.VR == "SQ":
+            for item in element.value:
+                keep_bytes(item)
 
 
 def _character_set(header: Dataset) -> CharacterSet:

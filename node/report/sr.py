@@ -134,7 +134,7 @@ def meaning(prediction: Prediction) -> str:
     """The verdict in a sentence, with the numbers that it comes from."""
     probability, spread, limits = prediction.probability, prediction.spread, prediction.model.thresholds
     if not prediction.scope.inside or prediction.band is None or probability is None or spread is None:
-        return f"Nothing was computed: {prediction.scope.reason}"
+        return f"Not classified: {prediction.scope.reason}"
     numbers = f"Calibrated probability {100 * probability:.0f} %, SD {100 * spread:.1f} %"
     low, high = _percent(limits.get("no_significant_changes")), _percent(limits.get("high_likelihood"))
     match prediction.band:

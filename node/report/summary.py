@@ -30,6 +30,7 @@ from node.report.plain import Verdict, line
 SIZE, MARGIN = 1024, 36
 RIGHT = SIZE - MARGIN
 KEY_SLICES = 4
+ROOM = 32  # lines of text on a page without pictures
 COLOURS: dict[Band | None, Colour] = {
     Band.HIGH_LIKELIHOOD: (184, 70, 48),
     Band.INDETERMINATE: (150, 106, 22),
@@ -52,8 +53,12 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def picture(prediction: Prediction, shown: Sequence[int], meaning: str, revision: int) -> Pixels:
-    """(1024, 1024, 3) uint8. `shown`: slices with an overlay of their own; `meaning`: the verdict in a sentence."""
-    canvas = Image.new("RGB", (SIZE, SIZE), PAGE)
+    """(H, 1024, 3) uint8, H 1024 or less where there is little to show.
+
+    `shown`: slices with an overlay of their own; `meaning`: the verdict in a sentence.
+    """
+    height = SIZE if prediction.slices else SIZE // 2
+    canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = _head(draw, prediction.model.trained)
     band = prediction.band if prediction.scope.inside else None
@@ -67,24 +72,30 @@ def picture(prediction: Prediction, shown: Sequence[int], meaning: str, revision
         marks = dict(zip(keys, "ABCD", strict=False))
         canvas.paste(curve.picture(prediction, RIGHT - MARGIN, 204, marks), (MARGIN, top + 262))
         _key_slices(canvas, draw, top + 480, prediction, marks)
-    _foot(draw, prediction, revision)
+    else:
+        _lines(draw, top + 136, [f"{key}: {value:.6g}" for key, value in sorted(prediction.scope.measurements.items())])
+    _foot(draw, height, prediction, revision)
     return np.asarray(canvas)
 
 
 def skipped_picture(reason: str, verdicts: Sequence[Verdict]) -> Pixels:
-    """(1024, 1024, 3) uint8: that there is no result, and why; without the series' descriptions, free text."""
-    canvas = Image.new("RGB", (SIZE, SIZE), PAGE)
+    """(H, 1024, 3) uint8: that there is no result, and why; without the series' descriptions, which are free text."""
+    rows = [row for each in verdicts for row in wrapped(line(each, described=False), 16, RIGHT - MARGIN)]
+    if len(rows) > ROOM:
+        rows = [*rows[: ROOM - 1], f"... and {len(rows) - ROOM + 1} more lines in the report"]
+    height = max(SIZE // 2, 260 + 23 * len(rows))
+    canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = _head(draw, True)
     _verdict(draw, top, "No result", reason, COLOURS[None])
-    rows = [row for each in verdicts for row in wrapped(line(each, described=False), 16, RIGHT - MARGIN)]
-    room = 34
-    if len(rows) > room:
-        rows = [*rows[: room - 1], f"... and {len(rows) - room + 1} more lines in the report"]
-    for number, row in enumerate(rows):
-        write(draw, (MARGIN, top + 132 + 23 * number), row, 16)
-    write(draw, (MARGIN, SIZE - 32), "No result will follow unless further images arrive.", 14, WARNING)
+    _lines(draw, top + 136, rows)
+    write(draw, (MARGIN, height - 38), "No result will follow unless further images arrive.", 14, WARNING)
     return np.asarray(canvas)
+
+
+def _lines(draw: ImageDraw.ImageDraw, top: int, rows: Sequence[str]) -> None:
+    for number, row in enumerate(rows):
+        write(draw, (MARGIN, top + 23 * number), row, 16)
 
 
 def _head(draw: ImageDraw.ImageDraw, trained: bool) -> int:
@@ -174,7 +185,7 @@ def _key_slices(
         write(draw, (left, top + height + 28), caption, 14, MUTED)
 
 
-def _foot(draw: ImageDraw.ImageDraw, prediction: Prediction, revision: int) -> None:
+def _foot(draw: ImageDraw.ImageDraw, height: int, prediction: Prediction, revision: int) -> None:
     model = prediction.model
     facts = [
         f"{model.name} {model.version}",
@@ -187,7 +198,7 @@ def _foot(draw: ImageDraw.ImageDraw, prediction: Prediction, revision: int) -> N
         facts.extend([entropy, f"mutual information {prediction.mutual_information:.3f} nat"])
     if revision > 1:
         facts.append(f"revision {revision}")
-    write(draw, (MARGIN, SIZE - 84), ", ".join(facts), 12, MUTED)
-    write(draw, (MARGIN, SIZE - 64), f"sha256 {model.sha256}", 12, MUTED)
+    write(draw, (MARGIN, height - 84), ", ".join(facts), 12, MUTED)
+    write(draw, (MARGIN, height - 64), f"sha256 {model.sha256}", 12, MUTED)
     text = "Not a medical device. Not for diagnosis. Heat maps show attention, not lesions; scaled within each slice."
-    write(draw, (MARGIN, SIZE - 38), text, 14, WARNING)
+    write(draw, (MARGIN, height - 38), text, 14, WARNING)

@@ -20,7 +20,7 @@ from pydicom.valuerep import validate_value
 
 from node.errors import InvalidResult
 from node.report.iod import IODS
-from node.report.source import CARRIED, TYPE_2, Reference, Source, carried, integer, uid_of, written
+from node.report.source import CARRIED, TYPE_2, Reference, Source, carried, integer, is_uid, uid_of, written
 from node.report.template import items, tree_findings
 
 CARRIED_TAGS = frozenset(Tag(keyword) for keyword in CARRIED)
@@ -32,16 +32,23 @@ def check(files: Sequence[bytes], source: Source, header: Dataset) -> None:
 
     `files` are all objects of one result, `header` the instance that patient and study were taken from.
     """
-    objects = [_read(content) for content in files]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about values that are carried as they are; ours are judged below
+        lines = [*_check(files, source, header)]
+    if lines:
+        raise InvalidResult("\n".join(lines))
+
+
+def _check(files: Sequence[bytes], source: Source, header: Dataset) -> Iterator[str]:
+    objects = [pydicom.dcmread(io.BytesIO(content)) for content in files]
     known = dict(source.references)
     for each in objects:
         uid, sop_class = str(each.get("SOPInstanceUID", "")), str(each.get("SOPClassUID", ""))
         known[uid] = Reference(str(each.get("SeriesInstanceUID", "")), sop_class, uid)
-    lines = [f"{_name(each)}: {finding}" for each in objects for finding in findings(each, source, header, known)]
+    for each in objects:
+        yield from (f"{_name(each)}: {finding}" for finding in findings(each, source, header, known))
     if len(known) != len(source.references) + len(objects):
-        lines.append("two objects have the same SOP Instance UID")
-    if lines:
-        raise InvalidResult("\n".join(lines))
+        yield "two objects have the same SOP Instance UID, or one has that of an instance of the study"
 
 
 def findings(dataset: Dataset, source: Source, header: Dataset, known: Mapping[str, Reference]) -> Iterator[str]:
@@ -60,12 +67,6 @@ def findings(dataset: Dataset, source: Source, header: Dataset, known: Mapping[s
 
 def _name(dataset: Dataset) -> str:
     return f"{UID(str(dataset.get('SOPClassUID', ''))).name} {dataset.get('SOPInstanceUID', 'without UID')}"
-
-
-def _read(content: bytes) -> Dataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # carried values; ours are validated below
-        return pydicom.dcmread(io.BytesIO(content))
 
 
 def _file(dataset: Dataset) -> Iterator[str]:
@@ -107,6 +108,10 @@ def _values(dataset: Dataset, path: str = "") -> Iterator[str]:
 
 
 def _value(name: str, vr: str, value: object) -> Iterator[str]:
+    if vr == "UI":
+        if not is_uid(str(value)):
+            yield f"{name}: not a valid UID"
+        return
     text = getattr(value, "original_string", value) if vr in ("DS", "IS") else value
     try:
         validate_value(vr, str(text) if vr in ("DS", "IS") else text, config.RAISE)
@@ -114,8 +119,6 @@ def _value(name: str, vr: str, value: object) -> Iterator[str]:
         yield f"{name}: the value does not fit {vr}"
     if vr in TEXT_VRS and not str(value).isascii():
         yield f"{name}: text of ours that is not ASCII"
-    if vr == "UI" and not UID(str(value)).is_valid:
-        yield f"{name}: not a valid UID"
 
 
 def _identity(dataset: Dataset, header: Dataset) -> Iterator[str]:
