@@ -78,7 +78,7 @@ def _look_after(couriers: list[tuple[Courier, threading.Thread]]) -> None:
 
 
 def _state(couriers: list[Courier]) -> dict[str, str]:
-    return {courier.destination.name: courier.trouble or "in order" for courier in couriers}
+    return {courier.destination.name: courier.trouble for courier in couriers}
 
 
 def _let_end(threads: list[threading.Thread], timeout_s: float) -> None:
