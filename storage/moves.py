@@ -84,20 +84,20 @@ def delivery(
             deliveries.c.attempt == before.attempt,
         )
         .values(state=after, reason=reason, updated_at=now, **values)
-        .returning(*columns(deliveries, Delivery))
+        .returning(deliveries.c.study_instance_uid, *columns(deliveries, Delivery))
     ).one_or_none()
     if row is None:
         raise LeaseLost(f"delivery {before.delivery_id} is no longer {before.state}")
-    study_uid = sa.select(jobs.c.study_instance_uid).where(jobs.c.job_id == before.job_id).scalar_subquery()
+    moved = row._asdict()
     events.append(
         connection,
         at=now,
         name=f"delivery {after}",
-        study=study_uid,
+        study=moved.pop("study_instance_uid"),
         job=before.job_id,
         delivery=before.delivery_id,
         before=before.state,
         after=after,
         reason=f"{before.destination}: {reason}",
     )
-    return Delivery(**row._asdict())
+    return Delivery(**moved)

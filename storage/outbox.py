@@ -181,11 +181,10 @@ def counts(db: Database) -> dict[tuple[str, DeliveryState], int]:
 
 
 def _next(connection: sa.Connection, destination: str, now: datetime) -> Delivery | None:
-    earlier, earlier_job = table.alias("earlier"), jobs.alias("earlier_job")
-    overtaken = sa.exists().where(
-        earlier.c.job_id == earlier_job.c.job_id,
-        earlier_job.c.study_instance_uid == jobs.c.study_instance_uid,
+    earlier = table.alias("earlier")
+    overtakes = sa.exists().where(
         earlier.c.destination == destination,
+        earlier.c.study_instance_uid == table.c.study_instance_uid,
         one_of(earlier.c.state, _UNSENT),
         sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
@@ -198,7 +197,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             table.c.state == DeliveryState.PENDING,
             is_due(table, now),
             jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
-            ~overtaken,
+            ~overtakes,
         )
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
@@ -212,6 +211,7 @@ def _plan(connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, n
         sqlite.insert(table)
         .values(
             job_id=job.job_id,
+            study_instance_uid=job.study_instance_uid,
             sop_instance_uid=new.sop_instance_uid,
             destination=new.destination,
             ordinal=ordinal,

@@ -192,6 +192,7 @@ deliveries = sa.Table(
     sa.Column("delivery_id", sa.Integer, primary_key=True),
     sa.Column("job_id", sa.Integer, sa.ForeignKey("jobs.job_id"), nullable=False),
     sa.Column("sop_instance_uid", sa.Text, sa.ForeignKey("results.sop_instance_uid"), nullable=False),
+    sa.Column("study_instance_uid", sa.Text, nullable=False),  # of the job: within a study, the order is kept
     sa.Column("destination", sa.Text, nullable=False),
     sa.Column("ordinal", sa.Integer, nullable=False),  # of the result: the order of sending
     sa.Column("state", Name(DeliveryState), nullable=False),
@@ -211,6 +212,11 @@ sa.Index("deliveries_job", deliveries.c.job_id)
 sa.Index(
     "deliveries_undelivered",
     *(deliveries.c.destination, deliveries.c.job_id, deliveries.c.ordinal),
+    sqlite_where=_where("state", DeliveryState.PENDING, DeliveryState.SENDING),
+)
+sa.Index(
+    "deliveries_in_order",
+    *(deliveries.c.destination, deliveries.c.study_instance_uid, deliveries.c.job_id, deliveries.c.ordinal),
     sqlite_where=_where("state", DeliveryState.PENDING, DeliveryState.SENDING),
 )
 sa.Index("deliveries_sent", deliveries.c.destination, sqlite_where=_where("state", DeliveryState.SENT))

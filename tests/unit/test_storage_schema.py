@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from storage import Database, events, migrations, queue, schema
+from storage import Database, events, migrations, outbox, queue, schema, studies
 from storage.states import JobState
 from tests import stored
 from tests.stored import NOW, STUDY, after
@@ -120,7 +121,7 @@ def test_the_queries_of_every_second_use_their_indexes(db: Database) -> None:
     stored.reported(db)
     plans: list[str] = []
 
-    def explain(connection: sa.Connection, _c: object, statement: str, parameters: object, *_: object) -> None:
+    def explain(connection: sa.Connection, _c: object, statement: str, parameters: Any, *_: object) -> None:
         if statement.startswith(("SELECT", "UPDATE", "DELETE")) and "EXPLAIN" not in statement:
             rows = connection.connection.cursor().execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
             plans.extend(f"{row[3]} <- {statement}" for row in rows)
@@ -130,11 +131,11 @@ def test_the_queries_of_every_second_use_their_indexes(db: Database) -> None:
     stored.running(db, study="1.2.4")
     queue.release_expired(db, after(3600))
     delivery = stored.taken(db)
-    stored.outbox.sent(db, delivery, "0x0000", NOW)
-    stored.outbox.awaiting_commitment(db, "pacs")
-    stored.outbox.by_transaction(db, "2.25.1")
-    stored.outbox.previous_report(db, STUDY, 2)
-    stored.studies.receiving(db)
+    outbox.sent(db, delivery, "0x0000", NOW)
+    outbox.awaiting_commitment(db, "pacs")
+    outbox.by_transaction(db, "2.25.1")
+    outbox.previous_report(db, STUDY, 2)
+    studies.receiving(db)
     events.of_study(db, STUDY)
     sa.event.remove(db._readers, "before_cursor_execute", explain)
     assert len(plans) > 20

@@ -102,6 +102,7 @@ STATEMENTS = (
         delivery_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
         job_id INTEGER NOT NULL,
         sop_instance_uid TEXT NOT NULL,
+        study_instance_uid TEXT NOT NULL,
         destination TEXT NOT NULL,
         ordinal INTEGER NOT NULL,
         state TEXT NOT NULL,
@@ -117,6 +118,8 @@ STATEMENTS = (
         FOREIGN KEY(sop_instance_uid) REFERENCES results (sop_instance_uid)
     ) STRICT
     """,
+    "CREATE INDEX deliveries_in_order ON deliveries (destination, study_instance_uid, job_id, ordinal) "
+    "WHERE state IN ('pending', 'sending')",
     "CREATE INDEX deliveries_job ON deliveries (job_id)",
     "CREATE UNIQUE INDEX deliveries_once ON deliveries (sop_instance_uid, destination, job_id)",
     "CREATE INDEX deliveries_sent ON deliveries (destination) WHERE state IN ('sent')",
