@@ -1,6 +1,7 @@
 """Made-up training data: small round heads whose dark middle is larger where the label is 1, and a quick recipe."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,13 @@ TINY = Recipe(
         layer_decay=1.0,
         patience=None,
     ),
+)
+
+STILL = replace(  # nothing in it is random but the batches and their variations
+    TINY,
+    pretraining=None,
+    architecture=TINY.architecture.model_copy(update={"dropout": 0.0}),
+    finetuning=replace(TINY.finetuning, schedule=replace(TINY.finetuning.schedule, epochs=2)),
 )
 
 

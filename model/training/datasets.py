@@ -12,7 +12,8 @@ from model.slicing import Preprocessing
 from model.training import cache, folds
 from model.training.cache import Progress
 from model.training.errors import NoTrainingData, SubjectLeak
-from model.training.sources import Found, Skipped
+from model.training.sources import Found, Skipped, Source
+from model.training.tables import COVARIATES
 
 UNKNOWN = -1
 
@@ -24,6 +25,7 @@ class Slices:
     pixels    (M, S, S) uint8, M >= N, usually memory-mapped;  rows: (N,) which of them are meant
     subjects  (N,) names;  sessions, views: (N,);  labels: (N,) 1, 0 or UNKNOWN;  given_folds: (N,) or UNKNOWN
     digests   (N,) a hash of each slice's pixels
+    covariates  (N, K) float32, K = len(tables.COVARIATES), nan where not given
     """
 
     pixels: NDArray[np.uint8]
@@ -34,6 +36,7 @@ class Slices:
     labels: NDArray[np.int64]
     given_folds: NDArray[np.int64]
     digests: NDArray[np.str_]
+    covariates: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,8 +123,13 @@ def load(found: Found, preprocessing: Preprocessing, cache_folder: Path, progres
         labels=numbers([source.label for source, _ in read]),
         given_folds=numbers([source.fold for source, _ in read]),
         digests=np.concatenate([np.array(entry.digests, dtype=np.str_) for _, entry in read]),
+        covariates=np.repeat(np.array([_covariates(source) for source, _ in read], np.float32), counts, axis=0),
     )
     return Dataset(found, slices, skipped)
+
+
+def _covariates(source: Source) -> list[float]:
+    return [source.covariates.get(name, float("nan")) for name in COVARIATES]
 
 
 def folds_of(slices: Slices, count: int, seed: int) -> dict[str, int]:

@@ -41,8 +41,8 @@ class Task(Protocol):
     def draw(self, count: int, random: torch.Generator) -> Tensor:
         """Random numbers (count, …) that the loss of a batch needs, beyond the variations."""
 
-    def loss(self, network: nn.Module, images: Tensor, labels: Tensor, drawn: Tensor) -> Tensor:
-        """images (n, 1, S, S), labels (n,), drawn (n, …) -> mean loss of this share of a batch."""
+    def loss(self, network: nn.Module, images: Tensor, numbers: Tensor, drawn: Tensor) -> Tensor:
+        """images (n, 1, S, S), numbers (n,) of their slices, drawn (n, …) -> mean loss of this share of a batch."""
 
     def assess(self, network: nn.Module) -> Numbers:
         """Numbers of the weights that would be kept, in eval mode; `validation_loss` among them if there is one."""
@@ -189,10 +189,10 @@ class _Epochs:
         drawn = self.task.draw(len(batch), random)
         share = len(batch) // self.fabric.world_size
         start, stop = share * self.fabric.global_rank, share * (self.fabric.global_rank + 1)
-        pixels = torch.from_numpy(self.slices.take(batch[start:stop])).to(device)
-        labels = torch.from_numpy(self.slices.labels[batch[start:stop]]).to(device)
+        numbers = batch[start:stop]
+        pixels = torch.from_numpy(self.slices.take(numbers)).to(device)
         images = augment.apply(pixels, variations.part(start, stop).to(device))
-        loss = self.task.loss(self.network, images, labels, drawn[start:stop].to(device))
+        loss = self.task.loss(self.network, images, torch.from_numpy(numbers), drawn[start:stop].to(device))
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(

@@ -19,7 +19,7 @@ import pydantic
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from model import eager
+from model import network as networks
 from model.bundle import Bundle
 from model.classifier import SecondOrderClassifier
 from model.manifest import Thresholds
@@ -30,7 +30,6 @@ from model.training.datasets import Dataset, Slices
 from model.training.errors import ResumeError
 from model.training.evaluate import evaluate
 from model.training.export import to_bundle
-from model.training.networks import build_classifier
 from model.training.predictions import Predictions
 from model.training.recipes import Recipe
 from model.training.report import Results
@@ -102,7 +101,7 @@ def results(folder: Path, slices: Slices) -> Results:
 def export(folder: Path, target: Path, *, half: bool = False) -> Bundle:
     """The bundle of a finished run, and its card: final weights, with temperature and bounds from out of fold."""
     recipe, found, data = read_recipe(folder), read_calibration(folder), _read(folder / DATA)
-    network = build_classifier(recipe.architecture, drop_path=0.0)
+    network = networks.build(recipe.architecture)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -145,7 +144,7 @@ def _in_order_of(
     labelled = slices.labelled()
     order, features = [], []
     for fold in sorted(set(assigned.values())):
-        network = eager.load(Bundle.load(folder / f"fold_{fold}" / "bundle"))
+        network = networks.load(Bundle.load(folder / f"fold_{fold}" / "bundle"))
         for name in sorted(each for each in assigned if assigned[each] == fold):
             own = np.flatnonzero(labelled.subjects == name)
             order.append(own)

@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from model import network as networks
 from model.encoder import MultiScaleViT2DEncoder
 from model.training import augment, checkpoints, loop
 from model.training.datasets import Slices
 from model.training.errors import NoTrainingData, ResumeError
 from model.training.loop import Fitted, Group, Numbers, Run
 from model.training.mae import MaskedAutoencoder
-from model.training.networks import build_encoder
 from model.training.recipes import Augmentation, Pretraining, Recipe
 
 ENCODER, PICTURES = "encoder.safetensors", "reconstructions.npz"
@@ -40,7 +40,7 @@ class _Drawing:
         """Numbers whose order is the order of the patches."""
         return torch.rand(count, self.patches, generator=random)
 
-    def loss(self, network: nn.Module, images: Tensor, labels: Tensor, drawn: Tensor) -> Tensor:
+    def loss(self, network: nn.Module, images: Tensor, numbers: Tensor, drawn: Tensor) -> Tensor:
         loss: Tensor = network(images, drawn.argsort(dim=1))
         return loss
 
@@ -57,8 +57,9 @@ def pretrain(fabric: Fabric, slices: Slices, recipe: Recipe, run: Run) -> Fitted
     if choices is None:
         raise NoTrainingData(f"recipe {recipe.name} has no pre-training")
     torch.manual_seed(loop.seed_of(recipe.seed, "initial", run.stage))
+    without_head = recipe.architecture.model_copy(update={"covariance_dim": 1})  # as small as it can be made
     network = MaskedAutoencoder(
-        build_encoder(recipe.architecture, drop_path=0.0),
+        networks.build(without_head).encoder,
         choices.mask_ratio,
         choices.decoder_dim,
         choices.decoder_depth,

@@ -74,6 +74,9 @@ class Finetuning:
                   are kept and the validation fold has no part in training. With patience the out-of-fold numbers are
                   somewhat optimistic, and the report says so.
     mixup         parameter of the Beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0 is off
+    keep_patches  share of the patches that a training step sees (Liu et al. 2022, arXiv:2208.07220); serving sees all
+    auxiliary     columns of the label table that the training subjects' features are also asked to tell (Caruana 1997,
+                  doi 10.1023/A:1007379606734), weighted by auxiliary_weight; that part of the head is thrown away
     """
 
     schedule: Schedule = Schedule(
@@ -85,6 +88,9 @@ class Finetuning:
     class_weights: bool = True
     label_smoothing: float = 0.1
     mixup: float = 0.0
+    keep_patches: float = 1.0
+    auxiliary: tuple[str, ...] = ()
+    auxiliary_weight: float = 0.5
     patience: int | None = 5
 
 

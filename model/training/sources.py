@@ -10,8 +10,8 @@ Nothing is decoded here, so this is quick; a damaged file shows when it is loade
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -50,6 +50,7 @@ class Source:
     view: str = "axial"
     label: int | None = None
     fold: int | None = None
+    covariates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def table(labels: Path, images: Path) -> Found:
                 items.append(Skipped(path, "is not there"))
             else:
                 load = partial(volumes.picture_pixels, path)
-                items.append(Source((path,), entry.subject, load, entry.session, view, entry.label, entry.fold))
+                identity = (entry.session, view, entry.label, entry.fold, entry.covariates)
+                items.append(Source((path,), entry.subject, load, *identity))
     return _sorted_out(images, f"labelled slices ({labels.name})", items)
 
 
@@ -157,11 +159,11 @@ def _classes(folders: list[Path]) -> Iterator[Source | Skipped]:
 
 
 def _oasis1(folder: Path, sessions: list[Path], oasis: OasisImages) -> Iterator[Source | Skipped]:
-    ratings = {}
+    rows = {}
     for row in _spreadsheet(folder, "oasis_cross-sectional", "id"):
-        if row.text("id") in ratings:
+        if row.text("id") in rows:
             raise row.wrong(f"{row.text('id')} is there twice")
-        ratings[row.text("id")] = tables.clinical_rating(row)
+        rows[row.text("id")] = (tables.clinical_rating(row), tables.covariates(row))
     for session in sessions:
         name = SESSION_FOLDER.match(session.name)
         headers = sorted(session.glob(OASIS_FILES[oasis]))
@@ -170,13 +172,14 @@ def _oasis1(folder: Path, sessions: list[Path], oasis: OasisImages) -> Iterator[
         if not headers:
             yield Skipped(session, f"holds no {OASIS_FILES[oasis]}")
             continue
-        rating = ratings.get(session.name)
+        rating, covariates = rows.get(session.name, (None, {}))
         yield Source(
             (headers[0], headers[0].with_suffix(".img")),
             name[1],
             partial(volumes.volume_pixels, headers[0]),
             name[2],
             label=None if rating is None else int(rating > 0),
+            covariates=covariates,
         )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from model.training.errors import LabelTableError
 
 VIEWS = ("axial", "sagittal", "coronal")
+COVARIATES = ("age", "educ", "ses", "mmse", "etiv", "nwbv", "asf")  # the numbers of the OASIS tables
 
 DAMAGED_WORKBOOK = (OSError, EOFError, KeyError, IndexError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
 
@@ -50,7 +51,10 @@ class Row:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """A subject's session in a table of labelled slices. label 1: dementia-related changes; images by view."""
+    """A subject's session in a table of labelled slices. label 1: dementia-related changes; images by view.
+
+    covariates   those of COVARIATES that the row gives
+    """
 
     row: Row
     subject: str
@@ -58,6 +62,7 @@ class LabelledImages:
     label: int
     fold: int | None
     images: Mapping[str, str]
+    covariates: Mapping[str, float]
 
 
 def read(path: Path) -> list[Row]:
@@ -107,6 +112,12 @@ def clinical_rating(row: Row) -> float | None:
     return rating
 
 
+def covariates(row: Row) -> dict[str, float]:
+    """The numbers of a row by their column, as far as they are given."""
+    numbers = {name: row.number_of(name) for name in COVARIATES}
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
 def _labelled(row: Row, views: list[str]) -> LabelledImages:
     images = {view if view in VIEWS else "axial": row.cells[view] for view in views if row.cells[view]}
     if not images:
@@ -121,6 +132,7 @@ def _labelled(row: Row, views: list[str]) -> LabelledImages:
         label=_label(row),
         fold=None if fold is None else int(fold),
         images=images,
+        covariates=covariates(row),
     )
 
 

@@ -3,16 +3,16 @@
 import pytest
 import torch
 
+from model import network as networks
 from model.training.loop import generator
 from model.training.mae import MaskedAutoencoder, patchify, standardised, unpatchify
-from model.training.networks import build_encoder
 from tests.training_data import TINY
 
 
 @pytest.fixture
 def network() -> MaskedAutoencoder:
     torch.manual_seed(0)
-    return MaskedAutoencoder(build_encoder(TINY.architecture, 0.0), 0.75, dim=16, depth=1, heads=2).eval()
+    return MaskedAutoencoder(networks.build(TINY.architecture).encoder, 0.75, dim=16, depth=1, heads=2).eval()
 
 
 def images(count: int = 3) -> torch.Tensor:
