@@ -80,8 +80,16 @@ class Analysis:
         Raises the errors of node/errors.py and storage/errors.py; `outcome` then says what was found until there.
         """
         series, unreadable = self._read()
-        source = report.Source([header for each in series for header in each.headers])
-        chosen = self._choose(series)
+        selection = self._select(series)
+        own = {each.series_instance_uid for each in selection.verdicts if each.reason is Reason.OWN_RESULT}
+        foreign = [each for each in series if each.series_instance_uid not in own]
+        if not foreign:
+            self.outcome["selection"] = selection_outcome(
+                Chosen(None, None, selection.verdicts), unreadable, self._folder
+            )
+            return self._analysed(JobState.SKIPPED, "nothing but results of this node", list)
+        source = report.Source([header for each in foreign for header in each.headers])
+        chosen = self._choose(selection, foreign)
         self.outcome["selection"] = selection_outcome(chosen, unreadable, self._folder)
         if chosen.series is None or chosen.volume is None:
             reason = nothing_to_read(chosen.verdicts)
@@ -108,26 +116,26 @@ class Analysis:
             raise UnreadableInstance(f"none of the {len(paths)} instances of this study can be read")
         return reading.series, reading.unreadable
 
-    def _choose(self, series: Sequence[SeriesHeaders]) -> Chosen:
-        """The best series that makes a volume; one that turns out not to is refused with its reason."""
+    def _select(self, series: Sequence[SeriesHeaders]) -> Selection:
         with self._stages.stage("selection", "selects the series"):
-            selection = select(series, self._settings.selection)
-        with self._stages.stage("volume", "reads the volume"):
-            refused: dict[str, GeometryError] = {}
-            while selection.chosen is not None:
-                try:
-                    volume = self._volume(selection.chosen)
-                    return Chosen(selection.chosen, volume, _verdicts(selection, refused))
-                except GeometryError as error:
-                    refused[selection.chosen.series_instance_uid] = error
-                    left = [each for each in series if each.series_instance_uid not in refused]
-                    again = select(left, self._settings.selection)
-                    selection = replace(selection, chosen=again.chosen)
+            return select(series, self._settings.selection, self._settings.results.manufacturer)
+
+    def _choose(self, selection: Selection, series: Sequence[SeriesHeaders]) -> Chosen:
+        """The best series that makes a volume; one that turns out not to is refused with its reason."""
+        refused: dict[str, GeometryError] = {}
+        best = selection.chosen
+        while best is not None:
+            try:
+                return Chosen(best, self._volume(best), _verdicts(selection, refused))
+            except GeometryError as error:
+                refused[best.series_instance_uid] = error
+                best = self._select([each for each in series if each.series_instance_uid not in refused]).chosen
         return Chosen(None, None, _verdicts(selection, refused))
 
     def _volume(self, series: SeriesHeaders) -> Volume:
         limit = self._settings.worker.maximum_volume_mib * MIB
-        return read_volume(series, limit, self._settings.selection)
+        with self._stages.stage("volume", "reads the volume"):
+            return read_volume(series, limit, self._settings.selection)
 
     def _predict(self, series: SeriesHeaders, volume: Volume) -> Prediction:
         with self._stages.stage("prediction", "predicts") as tell:

@@ -1,0 +1,218 @@
+"""From stored files to encoded results, with a real network of a small size: what a job's child does."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread, dcmwrite
+
+from model import Bundle, Predictor
+from model.manifest import Architecture
+from node.analysis import Analysis, nothing_to_read
+from node.config import Destination, Settings
+from node.errors import MixedPatients, UnreadableInstance
+from node.task import Analysed, Predecessor, StoredInstance, Task
+from storage import DataFolder, files
+from storage.errors import FileAltered
+from storage.states import JobState
+from tests import factories
+
+CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    small = Architecture(embed_dim=24, depth=2, num_heads=2, covariance_dim=4)
+    return Predictor(Bundle.untrained(preset=small), device="cpu", precision="float32", threads=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    made = DataFolder(tmp_path / "data")
+    made.create()
+    return made
+
+
+def stored(folder: DataFolder, datasets: Sequence[Dataset]) -> tuple[StoredInstance, ...]:
+    found = []
+    for dataset in datasets:
+        buffer = BytesIO()
+        dcmwrite(buffer, factories.encoded(dataset), enforce_file_format=True)
+        file = files.write(folder, dataset.SOPInstanceUID, [buffer.getvalue()])
+        found.append(StoredInstance(sop_instance_uid=dataset.SOPInstanceUID, path=file.path, sha256=file.sha256))
+    return tuple(sorted(found, key=lambda each: each.sop_instance_uid))  # as storage gives them
+
+
+def analysed(
+    folder: DataFolder,
+    predictor: Predictor,
+    instances: tuple[StoredInstance, ...],
+    *,
+    predecessors: tuple[Predecessor, ...] = (),
+    told: list[str] | None = None,
+    **settings: Any,
+) -> Analysed:
+    task = Task(
+        job_id=1,
+        study_instance_uid="1.2.3",
+        revision=1,
+        attempt=1,
+        created_at=CREATED_AT,
+        instances=instances,
+        predecessors=predecessors,
+    )
+    pacs = Destination(name="pacs", ae_title="PACS", host="h", port=1)
+    chosen = Settings(data_folder=folder.root, destinations=(pacs,), **settings)
+    heard = told if told is not None else []
+    return Analysis(task, chosen, folder, predictor, lambda stage, done, of: heard.append(stage)).run()
+
+
+def kinds(answer: Analysed) -> list[str]:
+    return [each.result_kind for each in answer.results]
+
+
+def read(folder: DataFolder, answer: Analysed, kind: str) -> Dataset:
+    (path,) = (each.path for each in answer.results if each.result_kind == kind)
+    return dcmread(folder.path(path))
+
+
+def test_a_study_becomes_captures_and_a_report_and_every_step_is_told(folder: DataFolder, predictor: Predictor) -> None:
+    told: list[str] = []
+    answer = analysed(folder, predictor, stored(folder, factories.mr_series()), told=told)
+    assert answer.state is JobState.REPORTED
+    assert kinds(answer) == ["summary", *["overlay"] * 12, "sr_comprehensive"]
+    assert [each.ordinal for each in answer.results] == list(range(14))
+    assert {each.destinations for each in answer.results} == {("pacs",)}
+    for each in answer.results:
+        assert files.verify(folder, each.path, each.sha256)
+    stages = ["verify", "headers", "selection", "volume", "prediction", "report", "store"]
+    assert list(answer.outcome["timings_s"]) == stages
+    assert list(dict.fromkeys(told))[-3:] == ["predicts", "builds the results", "stores the results"]
+    prediction = answer.outcome["prediction"]
+    assert 0 < prediction["probability"] < 1
+    assert f"{prediction['probability']:.1%}" in answer.reason
+    assert "UNTRAINED" in answer.reason
+    assert json.loads(answer.line())["outcome"] == answer.outcome
+
+
+def test_the_same_study_gives_the_same_bytes_again(folder: DataFolder, predictor: Predictor) -> None:
+    series = factories.mr_series()
+    first = analysed(folder, predictor, stored(folder, series))
+    again = analysed(folder, predictor, stored(folder, series[::-1]))  # another order of arrival
+    assert [(each.sop_instance_uid, each.sha256) for each in first.results] == [
+        (each.sop_instance_uid, each.sha256) for each in again.results
+    ]
+
+
+def test_a_new_revision_names_its_predecessor_and_has_uids_of_its_own(folder: DataFolder, predictor: Predictor) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysed(folder, predictor, instances[:-1])
+    report = first.results[-1]
+    names = ("sop_class_uid", "sop_instance_uid", "series_instance_uid")
+    before = Predecessor(**{name: getattr(report, name) for name in names})
+    second = analysed(folder, predictor, instances, predecessors=(before,))
+    dataset = read(folder, second, "sr_comprehensive")
+    item = dataset.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert item.ReferencedSOPInstanceUID == report.sop_instance_uid
+    uids = [{each.sop_instance_uid for each in answer.results} for answer in (first, second)]
+    assert uids[0].isdisjoint(uids[1])
+
+
+def test_a_study_without_a_readable_series_is_skipped_with_a_report_that_says_why(
+    folder: DataFolder, predictor: Predictor
+) -> None:
+    t2 = factories.mr_series(
+        description="T2 TSE",
+        slices=24,
+        ScanningSequence="SE",
+        RepetitionTime=5000,
+        EchoTime=90,
+        InversionTime=factories.ABSENT,
+    )
+    answer = analysed(folder, predictor, stored(folder, t2))
+    assert answer.state is JobState.SKIPPED
+    assert answer.reason == "no series that the model can read: not T1-weighted"
+    assert kinds(answer) == ["sr_text"]
+    (verdict,) = answer.outcome["selection"]["series"]
+    assert (verdict["eligible"], verdict["reason"]) == (False, "not T1-weighted")
+    assert answer.outcome["selection"]["chosen"] is None
+    silent = analysed(folder, predictor, stored(folder, t2), results={"report_skipped": False})
+    assert (silent.state, kinds(silent)) == (JobState.SKIPPED, [])
+
+
+def test_what_is_no_head_is_skipped_and_not_classified(folder: DataFolder, predictor: Predictor) -> None:
+    noise = np.random.default_rng(1).integers(0, 1000, (64, 128, 128)).astype(np.uint16)
+    instances = stored(folder, factories.mr_series(voxels=noise))
+    answer = analysed(folder, predictor, instances)
+    assert answer.state is JobState.SKIPPED
+    assert answer.reason.startswith("outside the model's scope: ")
+    assert answer.outcome["prediction"]["probability"] is None
+    assert kinds(answer)[-1] == "sr_comprehensive"
+    assert analysed(folder, predictor, instances, results={"report_skipped": False}).results == ()
+
+
+def test_a_series_that_makes_no_volume_is_refused_and_the_next_best_is_read(
+    folder: DataFolder, predictor: Predictor
+) -> None:
+    large = factories.mr_series(rows=160, columns=160, spacing_mm=(2.5, 1.6, 1.6), description="T1 large")
+    small = factories.mr_series(description="T1 small", SeriesNumber=9)
+    limit = 64 * 128 * 128 * 4 // 2**20 + 1  # MiB: the larger of the two does not fit
+    answer = analysed(folder, predictor, stored(folder, [*large, *small]), worker={"maximum_volume_mib": limit})
+    assert answer.state is JobState.REPORTED
+    verdicts = {each["description"]: each for each in answer.outcome["selection"]["series"]}
+    assert verdicts["T1 large"]["eligible"] is False
+    assert verdicts["T1 large"]["reason"] == "larger than the limit"
+    assert answer.outcome["selection"]["chosen"] == verdicts["T1 small"]["series_instance_uid"]
+
+
+def test_two_patients_in_one_study_are_never_mixed(folder: DataFolder, predictor: Predictor) -> None:
+    series = factories.mr_series()
+    series[3].PatientID = "SOMEBODY-ELSE"
+    with pytest.raises(MixedPatients) as caught:
+        analysed(folder, predictor, stored(folder, series))
+    assert "SOMEBODY" not in str(caught.value)
+
+
+def test_an_altered_or_missing_file_is_an_error_and_no_result(folder: DataFolder, predictor: Predictor) -> None:
+    instances = stored(folder, factories.mr_series(slices=24))
+    path = folder.path(instances[5].path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + b"XX")
+    with pytest.raises(FileAltered):
+        analysed(folder, predictor, instances)
+    path.unlink()
+    with pytest.raises(FileAltered):
+        analysed(folder, predictor, instances)
+    assert list((folder.root / "results").glob("*/*")) == []
+
+
+def test_a_study_in_which_nothing_can_be_read_is_an_error(folder: DataFolder, predictor: Predictor) -> None:
+    file = files.write(folder, "1.2.3", [b"no dicom at all"])
+    instance = StoredInstance(sop_instance_uid="1.2.3", path=file.path, sha256=file.sha256)
+    with pytest.raises(UnreadableInstance):
+        analysed(folder, predictor, (instance,))
+
+
+def test_our_own_results_in_the_study_change_nothing(folder: DataFolder, predictor: Predictor) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysed(folder, predictor, instances)
+    own = [dcmread(folder.path(each.path)) for each in first.results]
+    returned = stored(folder, own)
+    again = analysed(folder, predictor, (*instances, *returned))
+    assert [each.sop_instance_uid for each in again.results] == [each.sop_instance_uid for each in first.results]
+    alone = analysed(folder, predictor, returned)
+    assert (alone.state, alone.reason, alone.results) == (JobState.SKIPPED, "nothing but results of this node", ())
+
+
+def test_reasons_are_counted() -> None:
+    class Refused:
+        def __init__(self, reason: str) -> None:
+            self.reason = reason
+
+    verdicts: Any = [Refused("localizer"), Refused("derived image"), Refused("localizer")]
+    assert nothing_to_read(verdicts) == "no series that the model can read: 2 x localizer, derived image"
