@@ -52,15 +52,13 @@ def with_modifier(item: ContentItem, modifier: ContentItem) -> ContentItem:
     return item
 
 
-def image(name: CodedConcept, reference: Reference, relationship: str = CONTAINS) -> ContentItem:
-    """An IMAGE item."""
-    return ImageContentItem(
-        name,
-        reference.sop_class_uid,
-        reference.sop_instance_uid,
-        reference.frame_number,
-        relationship_type=relationship,
-    )
+def image(name: CodedConcept | None, reference: Reference, relationship: str = CONTAINS) -> ContentItem:
+    """An IMAGE item, with the purpose of the reference where the template knows one."""
+    sop_class, instance, frame = reference.sop_class_uid, reference.sop_instance_uid, reference.frame_number
+    item = ImageContentItem(name or codes.SOURCE, sop_class, instance, frame, relationship_type=relationship)
+    if name is None:
+        del item.ConceptNameCodeSequence
+    return item
 
 
 def container(

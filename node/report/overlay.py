@@ -17,7 +17,7 @@ from model.types import ModelId, Prediction, Slice, SlicePrediction
 from node.report import drawing
 from node.report.drawing import BLACK, MUTED, PAGE, TEXT, WARNING, Pixels, write
 
-FIELD = 640  # pixels along the longer side of the anatomy
+FIELD = 512  # pixels along the longer side of the anatomy
 TOP, BOTTOM, LEFT, RIGHT = 56, 76, 16, 96  # margins, pixels
 HOW_MADE = (
     "Axial slice resampled from the source series, as the network saw it, bicubic; over it the 14 x 14 attention "

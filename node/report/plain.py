@@ -55,7 +55,7 @@ def text_report(
         _section(codes.PROCEDURE_DESCRIPTIONS, codes.PROCEDURE_DESCRIPTION, method),
     ]
     images = [*captures, key_slice.reference]
-    sections.append(container(codes.KEY_IMAGES, (image(codes.VISUAL_EXPLANATION, each) for each in images)))
+    sections.append(container(codes.KEY_IMAGES, (image(None, each) for each in images)))
     return _document(envelope, sections, images)
 
 
@@ -68,7 +68,7 @@ def skipped_report(
         _section(codes.FINDINGS, codes.FINDING, [line(each) for each in verdicts] or ["The study holds no series."]),
     ]
     if captures:
-        sections.append(container(codes.KEY_IMAGES, (image(codes.VISUAL_EXPLANATION, each) for each in captures)))
+        sections.append(container(codes.KEY_IMAGES, (image(None, each) for each in captures)))
     return _document(envelope, sections, captures)
 
 
