@@ -8,7 +8,6 @@ from highdicom.sr import (
     CodedConcept,
     ContainerContentItem,
     ContentItem,
-    ContentSequence,
     ImageContentItem,
     NumContentItem,
     ScoordContentItem,
@@ -48,7 +47,7 @@ def number(name: CodedConcept, value: float, unit: CodedConcept) -> ContentItem:
 
 def with_modifier(item: ContentItem, modifier: ContentItem) -> ContentItem:
     """The item with something said about its concept."""
-    item.ContentSequence = ContentSequence([modifier])
+    item.ContentSequence = [modifier]
     return item
 
 
@@ -66,7 +65,7 @@ def container(
 ) -> ContentItem:
     """A CONTAINER of these items; the root has no relationship."""
     item = ContainerContentItem(name, False, template, relationship)
-    item.ContentSequence = ContentSequence([*items])
+    item.ContentSequence = [*items]  # highdicom's own sequence demands a name of every item, which IMAGE may lack
     return item
 
 
@@ -75,7 +74,7 @@ def outline(columns: int, rows: int, reference: Reference) -> ContentItem:
     right, bottom = max(columns - 1, 2), max(rows - 1, 2)
     corners = np.array([[1, 1], [right, 1], [right, bottom], [1, bottom], [1, 1]], np.float32)
     item = ScoordContentItem(codes.SOURCE_OF_MEASUREMENT, "POLYLINE", corners, relationship_type=CONTAINS)
-    item.ContentSequence = ContentSequence([image(codes.SOURCE_OF_MEASUREMENT, reference, "SELECTED FROM")])
+    item.ContentSequence = [image(codes.SOURCE_OF_MEASUREMENT, reference, "SELECTED FROM")]
     return item
 
 
