@@ -41,6 +41,13 @@ class Head:
         """(n, 3) LPS mm of the samples in the mask."""
         return np.argwhere(self.mask) @ self.affine_mm[:3, :3].T + self.affine_mm[:3, 3]
 
+    @property
+    def heights_mm(self) -> NDArray[np.float64]:
+        """(d, h, w) height (z, LPS mm) of every sample."""
+        d, h, w = np.ogrid[tuple(slice(0, n) for n in self.mask.shape)]
+        along = self.affine_mm[2]
+        return np.asarray(d * along[0] + h * along[1] + w * along[2] + along[3], np.float64)
+
     def depth_mm(self) -> NDArray[np.float64]:
         """(d, h, w) distance of each sample in the mask from the nearest sample outside, in mm; 0 outside."""
         spacing = np.linalg.norm(self.affine_mm[:3, :3], axis=0)

@@ -108,10 +108,9 @@ def slice_from_image(image: Image.Image | NDArray[Any], preprocessing: Preproces
 def slab(head: Head, preprocessing: Preprocessing) -> NDArray[np.float64]:
     """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `depth_mm` below its top."""
     middle = head.top_mm() - preprocessing.depth_mm
-    reach = max(preprocessing.slices * preprocessing.spacing_mm / 2, heads.GRID_MM)
     points = head.points_mm
-    near = points[np.abs(points[:, 2] - middle) <= reach]
-    low, high = np.percentile(near if len(near) else points, (1, 99), axis=0)[:, :2]
+    upper = points[points[:, 2] >= middle - heads.GRID_MM]
+    low, high = np.percentile(upper if len(upper) else points, (0.5, 99.5), axis=0)[:, :2]
     steps = np.divide(preprocessing.field_mm, preprocessing.size)
     matrix = np.eye(4)
     matrix[:3, 0] = (0, 0, preprocessing.spacing_mm)
@@ -143,6 +142,9 @@ def resample(volume: Volume, grid_mm: NDArray[np.float64], shape: tuple[int, int
 def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing) -> tuple[float, float]:
     """The values that become 0 and 255: air, and the brightest of what lies deep in the head."""
     depth = head.depth_mm()
+    middle = head.top_mm() - preprocessing.depth_mm
+    reach = max(preprocessing.slices * preprocessing.spacing_mm / 2, 2 * heads.GRID_MM)
+    depth[np.abs(head.heights_mm - middle) > reach] = 0
     inner = head.image[depth > min(preprocessing.inner_mm, float(depth.max()) / 2)]
     low = float(np.percentile(planes[:, ::8, ::8], preprocessing.window_percentiles[0]))
     high = float(np.percentile(inner, preprocessing.window_percentiles[1])) if inner.size else low
