@@ -8,6 +8,7 @@ from highdicom.sr import (
     CodedConcept,
     ContainerContentItem,
     ContentItem,
+    ContentSequence,
     ImageContentItem,
     NumContentItem,
     ScoordContentItem,
@@ -47,17 +48,14 @@ def number(name: CodedConcept, value: float, unit: CodedConcept) -> ContentItem:
 
 def with_modifier(item: ContentItem, modifier: ContentItem) -> ContentItem:
     """The item with something said about its concept."""
-    item.ContentSequence = [modifier]
+    item.ContentSequence = ContentSequence([modifier])
     return item
 
 
-def image(name: CodedConcept | None, reference: Reference, relationship: str = CONTAINS) -> ContentItem:
-    """An IMAGE item, with the purpose of the reference where the template knows one."""
+def image(name: CodedConcept, reference: Reference, relationship: str = CONTAINS) -> ContentItem:
+    """An IMAGE item."""
     sop_class, instance, frame = reference.sop_class_uid, reference.sop_instance_uid, reference.frame_number
-    item = ImageContentItem(name or codes.SOURCE, sop_class, instance, frame, relationship_type=relationship)
-    if name is None:
-        del item.ConceptNameCodeSequence
-    return item
+    return ImageContentItem(name, sop_class, instance, frame, relationship_type=relationship)
 
 
 def container(
@@ -65,7 +63,7 @@ def container(
 ) -> ContentItem:
     """A CONTAINER of these items; the root has no relationship."""
     item = ContainerContentItem(name, False, template, relationship)
-    item.ContentSequence = [*items]  # highdicom's own sequence demands a name of every item, which IMAGE may lack
+    item.ContentSequence = ContentSequence([*items])
     return item
 
 
@@ -74,7 +72,7 @@ def outline(columns: int, rows: int, reference: Reference) -> ContentItem:
     right, bottom = max(columns - 1, 2), max(rows - 1, 2)
     corners = np.array([[1, 1], [right, 1], [right, bottom], [1, bottom], [1, 1]], np.float32)
     item = ScoordContentItem(codes.SOURCE_OF_MEASUREMENT, "POLYLINE", corners, relationship_type=CONTAINS)
-    item.ContentSequence = [image(codes.SOURCE_OF_MEASUREMENT, reference, "SELECTED FROM")]
+    item.ContentSequence = ContentSequence([image(codes.SOURCE_OF_MEASUREMENT, reference, "SELECTED FROM")])
     return item
 
 

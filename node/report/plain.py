@@ -55,7 +55,7 @@ def text_report(
         _section(codes.PROCEDURE_DESCRIPTIONS, codes.PROCEDURE_DESCRIPTION, method),
     ]
     images = [*captures, key_slice.reference]
-    sections.append(container(codes.KEY_IMAGES, (image(None, each) for each in images)))
+    sections.append(_key_images(images))
     return _document(envelope, sections, images)
 
 
@@ -68,7 +68,7 @@ def skipped_report(
         _section(codes.FINDINGS, codes.FINDING, [line(each) for each in verdicts] or ["The study holds no series."]),
     ]
     if captures:
-        sections.append(container(codes.KEY_IMAGES, (image(None, each) for each in captures)))
+        sections.append(_key_images(captures))
     return _document(envelope, sections, captures)
 
 
@@ -98,6 +98,14 @@ def numbers(prediction: Prediction) -> list[str]:
 
 def _section(heading: CodedConcept, name: CodedConcept, lines: Iterable[str]) -> ContentItem:
     return container(heading, (text(name, each) for each in lines))
+
+
+def _key_images(references: Sequence[Reference]) -> ContentItem:
+    """TID 2000 row 10: images without a purpose, which highdicom would give them."""
+    section = container(codes.KEY_IMAGES, (image(codes.SOURCE, each) for each in references))
+    for item in section.ContentSequence:
+        del item.ConceptNameCodeSequence
+    return section
 
 
 def _document(envelope: Envelope, sections: Sequence[ContentItem], referenced: Sequence[Reference]) -> Dataset:
