@@ -1,5 +1,6 @@
 """The model card of a run, filled from its numbers; nothing in it is typed by hand but the words around them."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ def fill(numbers: Mapping[str, Any]) -> str:
         "\n".join(f"- {each}" for each in cautions(numbers)),
         f"Cost: {recipe['cost']}" if recipe["cost"] else "",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    blocks = "\n\n".join(part for part in parts if part).split("\n\n")
+    return "\n\n".join(_wrapped(each) for each in blocks) + "\n"
 
 
 def cautions(numbers: Mapping[str, Any]) -> list[str]:
@@ -61,6 +63,11 @@ def cautions(numbers: Mapping[str, Any]) -> list[str]:
             "look for a leak before believing it."
         )
     return told
+
+
+def _wrapped(block: str) -> str:
+    """A paragraph at the width of the rest of the documentation; tables, lists and headings as they are."""
+    return block if block.startswith(("|", "-", "#")) else textwrap.fill(" ".join(block.split()), 120)
 
 
 def _data(numbers: Mapping[str, Any]) -> str:

@@ -42,7 +42,14 @@ def precision_recall(subjects: BySubject) -> Figure:
     figure, axes = _square("Precision and recall by subject, out of fold")
     recall, precision = metrics.precision_recall(subjects.labels, subjects.probabilities)
     mean = metrics.average_precision(subjects.labels, subjects.probabilities)
-    axes.step(recall, precision, where="post", color=PRESENT, lw=2, label=f"average precision {mean:.3f}")
+    axes.step(
+        [0, *recall],
+        [*precision[:1], *precision],
+        where="pre",
+        color=PRESENT,
+        lw=2,
+        label=f"average precision {mean:.3f}",
+    )
     axes.axhline(
         subjects.labels.mean(), color="black", lw=0.5, label=f"share of positives {subjects.labels.mean():.2f}"
     )
@@ -84,19 +91,21 @@ def confusion(subjects: BySubject, bounds: tuple[float, float]) -> Figure:
 
 
 def features(values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]) -> Figure:
-    """First two principal components of features (N, D). Folds have networks of their own, so each is centred alone."""
-    centred = np.array(values, np.float64)
-    for fold in np.unique(folds):
-        centred[folds == fold] -= centred[folds == fold].mean(axis=0)
-    _, strength, directions = np.linalg.svd(centred, full_matrices=False)
-    plane = centred @ directions[:2].T
-    share = strength**2 / np.sum(strength**2)
-    figure, axes = _figure(5.4, 5, "CLS features of out-of-fold slices")
-    for label, colour in ((0, ABSENT), (1, PRESENT)):
-        own = labels == label
-        axes.scatter(plane[own, 0], plane[own, 1], s=12, color=colour, alpha=0.6, lw=0, label=LABEL_NAMES[label])
-    axes.set(xlabel=f"component 1 ({share[0]:.0%})", ylabel=f"component 2 ({share[1]:.0%})")
-    axes.legend(frameon=False)
+    """First two principal components of features (N, D), fold by fold, because each fold has a network of its own."""
+    numbers = np.unique(folds)
+    figure = Figure(figsize=(3.2 * len(numbers), 3.6), dpi=120, layout="constrained")
+    for axes, fold in zip(figure.subplots(1, len(numbers), squeeze=False)[0], numbers, strict=True):
+        own = folds == fold
+        centred = np.asarray(values[own] - values[own].mean(axis=0), np.float64)
+        _, strength, directions = np.linalg.svd(centred, full_matrices=False)
+        plane, share = centred @ directions[:2].T, strength**2 / np.sum(strength**2)
+        for label, colour in ((0, ABSENT), (1, PRESENT)):
+            chosen = labels[own] == label
+            axes.scatter(*plane[chosen].T, s=12, color=colour, alpha=0.6, lw=0, label=LABEL_NAMES[label])
+        axes.set(xlabel=f"component 1 ({share[0]:.0%})", ylabel=f"component 2 ({share[1]:.0%})", title=f"fold {fold}")
+        axes.set(xticks=[], yticks=[])
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle("CLS features of out-of-fold slices", fontsize=11)
     return figure
 
 
@@ -114,7 +123,8 @@ def rollouts(slices: Slices, predictions: Predictions, chosen: Sequence[int], te
         heat = np.asarray(predictions.rollouts[number], np.float32)
         grid[1, column].imshow(heat, cmap="viridis", alpha=0.5, interpolation="bilinear", extent=(0, size, size, 0))
         grid[0, column].set_title(f"label {predictions.labels[number]}, p = {probabilities[number]:.2f}", fontsize=9)
-    figure.suptitle("Attention rollout, out-of-fold networks (14 x 14, bilinear)", fontsize=11)
+    rows, columns = predictions.rollouts.shape[1:]
+    figure.suptitle(f"Attention rollout of out-of-fold networks ({rows} x {columns}, drawn bilinear)", fontsize=11)
     return figure
 
 

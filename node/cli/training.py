@@ -360,9 +360,8 @@ def _print_evaluation(result: "Evaluation") -> None:
         table.add_row(f"auroc, {view} alone", str(value), "")
     out.print(table)
     for bound, values in result.at_bounds.items():
-        out.print(
-            f"at {bound}: sensitivity {values['sensitivity']}, specificity {values['specificity']}", highlight=False
-        )
+        told = f"at {bound}: sensitivity {values['sensitivity']}, specificity {values['specificity']}"
+        out.print(told, highlight=False, soft_wrap=True)
 
 
 def _model_group(app: typer.Typer) -> typer.Typer:
