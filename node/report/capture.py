@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import format_number_as_ds
@@ -10,7 +11,7 @@ from node.report import codes
 from node.report.drawing import Pixels
 from node.report.envelope import Envelope, ascii_text, new_object, reference_item, referenced_series
 from node.report.identity import da, tm
-from node.report.overlay import Plane
+from node.report.overlay import Plane, direction
 from node.report.source import Reference, encoded
 
 SERIES = "captures"
@@ -55,6 +56,7 @@ def _put_plane(envelope: Envelope, target: Dataset, plane: Plane | None) -> None
     target.PatientOrientation = None
     if plane is None:
         return
+    target.PatientOrientation = [direction(np.array(plane.along_row)), direction(np.array(plane.along_column))]
     target.PixelSpacing = [format_number_as_ds(value) for value in plane.pixel_spacing_mm]
     if frame_of_reference:
         target.FrameOfReferenceUID, target.PositionReferenceIndicator = frame_of_reference, ""

@@ -145,17 +145,18 @@ def _letters(draw: ImageDraw.ImageDraw, item: Slice, width: int, height: int) ->
         (-down, (middle_x, TOP + 6), "ma"),
         (down, (middle_x, TOP + height - 6), "md"),
     ):
-        write(draw, at, direction(vector), 18, TEXT, bold=True, anchor=anchor, outline=BLACK)
+        write(draw, at, direction(vector)[0], 18, TEXT, bold=True, anchor=anchor, outline=BLACK)
 
 
 def direction(vector: NDArray[np.float64]) -> str:
-    """The nearest of L R P A H F for a direction in LPS.
+    """A direction in LPS as letters (PS3.3 C.7.6.1.1.1), the largest part first, parts below a twentieth left out.
 
-    >>> direction(np.array([0.1, -0.9, 0.0]))
-    'A'
+    >>> direction(np.array([0.01, -0.9, 0.0])), direction(np.array([0.9, 0.1, -0.4]))
+    ('A', 'LFP')
     """
-    axis = int(np.argmax(np.abs(vector)))
-    return ("LPH", "RAF")[int(vector[axis] < 0)][axis]
+    parts = np.asarray(vector) / np.linalg.norm(vector)
+    order = sorted(range(3), key=lambda axis: -abs(parts[axis]))
+    return "".join(("LPH", "RAF")[int(parts[axis] < 0)][axis] for axis in order if abs(parts[axis]) > 0.05)
 
 
 def _plane(item: Slice, width: int, height: int) -> Plane | None:
