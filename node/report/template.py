@@ -43,6 +43,8 @@ IN_GROUP = {
     "112040": "UIDREF",
     "121071": "CODE",
     "363698007": "CODE",
+    "52448006": "CODE",
+    "DECISION_BAND": "CODE",
     "111001": "TEXT",
     "111003": "TEXT",
     "111002": "TEXT",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ParametricMapStorage, SecondaryCaptureImageStorage
 from pydicom.valuerep import validate_value
@@ -57,6 +58,10 @@ def findings(dataset: Dataset, source: Source, header: Dataset, known: Mapping[s
     if sop_class not in IODS:
         yield f"SOP Class UID {sop_class or 'missing'} is none that leaves here"
         return
+    broken = [*_unreadable(dataset)]
+    if broken:
+        yield from broken
+        return
     yield from _file(dataset)
     yield from _attributes(dataset, sop_class)
     yield from _values(dataset)
@@ -67,6 +72,19 @@ def findings(dataset: Dataset, source: Source, header: Dataset, known: Mapping[s
 
 def _name(dataset: Dataset) -> str:
     return f"{UID(str(dataset.get('SOPClassUID', ''))).name} {dataset.get('SOPInstanceUID', 'without UID')}"
+
+
+def _unreadable(dataset: Dataset) -> Iterator[str]:
+    for tag in dataset.keys():  # noqa: SIM118, a data set iterates over its elements
+        if tag in CARRIED_TAGS:
+            continue
+        try:
+            element = dataset[tag]
+        except (ValueError, TypeError, OverflowError, BytesLengthException):
+            yield f"{tag}: the value cannot be read"
+            continue
+        for item in element.value if element.VR == "SQ" else ():
+            yield from _unreadable(item)
 
 
 def _file(dataset: Dataset) -> Iterator[str]:
@@ -190,15 +208,24 @@ def _capture(capture: Dataset) -> Iterator[str]:
 
 def _plane(capture: Dataset) -> Iterator[str]:
     """PS3.3 C.7.6.2.1.1: two orthogonal unit vectors; spacing above nothing."""
-    cosines = [float(value) for value in capture.ImageOrientationPatient]
+    cosines = _numbers(capture, "ImageOrientationPatient")
     along, down = cosines[:3], cosines[3:]
     products = (math.hypot(*along) - 1, math.hypot(*down) - 1, sum(a * b for a, b in zip(along, down, strict=False)))
     if len(cosines) != 6 or max(map(abs, products)) > 1e-4:
         yield "ImageOrientationPatient does not hold two orthogonal unit vectors"
-    if len(capture.ImagePositionPatient) != 3:
+    if len(_numbers(capture, "ImagePositionPatient")) != 3:
         yield "ImagePositionPatient does not hold three numbers"
-    if len(capture.PixelSpacing) != 2 or min(capture.PixelSpacing) <= 0:
+    spacing = _numbers(capture, "PixelSpacing")
+    if len(spacing) != 2 or min(spacing) <= 0:
         yield "PixelSpacing does not hold two positive numbers"
+
+
+def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """The values; none where one of them is no number."""
+    try:
+        return [float(value) for value in dataset[keyword].value]
+    except (TypeError, ValueError):
+        return []
 
 
 def _map(dataset: Dataset) -> Iterator[str]:
