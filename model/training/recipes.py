@@ -141,7 +141,38 @@ COMPACT = replace(
     ),
 )
 
-RECIPES = {each.name: each for each in (PUBLISHED, COMPACT)}
+ALIGNED = Augmentation(  # images that are already aligned to an atlas need little, and much hides what is looked for
+    rotation_degrees=4.0, translation=0.02, scale=0.03, stretch=0.02, gamma=0.2, bias_field=0.1
+)
+
+DEMONSTRATION = Recipe(
+    name="demonstration",
+    architecture=Architecture(embed_dim=96, depth=4, num_heads=3, covariance_dim=32),
+    preprocessing=Preprocessing(slices=11, spacing_mm=2.0, depth_mm=66.0),
+    pretraining=Pretraining(
+        schedule=Schedule(epochs=30, batch_size=16, learning_rate=8e-3, warmup_epochs=3),
+        augmentation=ALIGNED,
+        decoder_dim=64,
+        decoder_depth=2,
+        decoder_heads=4,
+    ),
+    finetuning=Finetuning(
+        schedule=Schedule(
+            epochs=36, batch_size=16, learning_rate=6.4e-3, warmup_epochs=4, betas=(0.9, 0.999), average_decay=0.98
+        ),
+        augmentation=replace(ALIGNED, noise=0.02, scalp=0.3),
+        layer_decay=1.0,
+        mixup=0.2,
+        keep_patches=0.5,
+        auxiliary=("nwbv", "mmse"),
+        patience=None,
+    ),
+    notes=(),
+    cost="",
+    result="",
+)
+
+RECIPES = {each.name: each for each in (PUBLISHED, COMPACT, DEMONSTRATION)}
 
 
 def load(name: str) -> Recipe:

@@ -107,13 +107,13 @@ def find(folder: Path, oasis: OasisImages = "raw", read_dicom: SeriesReader | No
     return found
 
 
-def table(labels: Path, images: Path) -> Found:
+def table(labels: Path, images: Path, *, to_train: bool = True) -> Found:
     """A table of labelled slices; image names are relative to `images`, or to the folder that `images` lies in.
 
     A picture that is not there is skipped; so is one whose name leads out of the folder.
     """
     items: list[Source | Skipped] = []
-    for entry in tables.labelled_images(labels):
+    for entry in tables.labelled_images(labels, to_train=to_train):
         for view, name in entry.images.items():
             path = next((each for each in (images / name, images / Path(name).name) if each.is_file()), images / name)
             if not path.resolve().is_relative_to(images.resolve()):

@@ -15,6 +15,7 @@ from model.training.errors import LabelTableError
 
 VIEWS = ("axial", "sagittal", "coronal")
 COVARIATES = ("age", "educ", "ses", "mmse", "etiv", "nwbv", "asf")  # the numbers of the OASIS tables
+MISSING = ("", "n/a", "na", "nan", ".")
 
 DAMAGED_WORKBOOK = (OSError, EOFError, KeyError, IndexError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
 
@@ -39,9 +40,9 @@ class Row:
         return value
 
     def number_of(self, column: str) -> float | None:
-        """The cell as a number; None where it is empty or the column is not there."""
+        """The cell as a number; None where it is empty, says that it is missing, or the column is not there."""
         value = self.cells.get(column, "")
-        if not value:
+        if value.lower() in MISSING:
             return None
         try:
             return float(value)
@@ -88,10 +89,11 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def labelled_images(path: Path) -> list[LabelledImages]:
+def labelled_images(path: Path, *, to_train: bool = True) -> list[LabelledImages]:
     """A table of labelled slices: subject_id, label_demented (or label, or cdr), images by view, fold if given.
 
-    Raises LabelTableError at the first row whose label, fold, images or identity cannot be right.
+    Fold and covariates are read only `to_train`. Raises LabelTableError at the first row whose label, fold, images or
+    identity cannot be right.
     """
     rows = read(path)
     columns = set(rows[0].cells) if rows else set()
@@ -99,7 +101,7 @@ def labelled_images(path: Path) -> list[LabelledImages]:
     for needed, found in (("subject_id", "subject_id" in columns), ("an image column (axial, …)", bool(views))):
         if not found:
             raise LabelTableError(f"{path}: row 1: there is no column {needed}")
-    entries = [_labelled(row, views) for row in rows]
+    entries = [_labelled(row, views, to_train) for row in rows]
     _consistent(entries)
     return entries
 
@@ -118,11 +120,11 @@ def covariates(row: Row) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _labelled(row: Row, views: list[str]) -> LabelledImages:
+def _labelled(row: Row, views: list[str], to_train: bool) -> LabelledImages:
     images = {view if view in VIEWS else "axial": row.cells[view] for view in views if row.cells[view]}
     if not images:
         raise row.wrong(f"names no image in {', '.join(views)}")
-    fold = row.number_of("fold")
+    fold = row.number_of("fold") if to_train else None
     if fold is not None and (fold < 0 or fold != int(fold)):
         raise row.wrong(f"fold is {fold:g}; folds are counted from 0")
     return LabelledImages(
@@ -132,7 +134,7 @@ def _labelled(row: Row, views: list[str]) -> LabelledImages:
         label=_label(row),
         fold=None if fold is None else int(fold),
         images=images,
-        covariates=covariates(row),
+        covariates=covariates(row) if to_train else {},
     )
 
 
@@ -144,11 +146,12 @@ def _label(row: Row) -> int:
             raise row.wrong("has no label: label_demented, label or cdr is needed")
         return int(rating > 0)
     value = row.text(column)
-    if value not in ("0", "1"):
+    if value not in ("0", "1", "0.0", "1.0"):
         raise row.wrong(f"{column} is {value!r}; it must be 0 or 1")
-    if rating is not None and (rating > 0) != (value == "1"):
-        raise row.wrong(f"{column} is {value} but cdr is {rating:g}")
-    return int(value)
+    label = int(float(value))
+    if rating is not None and (rating > 0) != (label == 1):
+        raise row.wrong(f"{column} is {label} but cdr is {rating:g}")
+    return label
 
 
 def _consistent(entries: list[LabelledImages]) -> None:

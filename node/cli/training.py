@@ -1,28 +1,32 @@
 """`neurossl model data|pretrain|crossval|finetune|calibrate|report|export|train|evaluate`: from images to a bundle."""
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+
+from node.cli.training_output import (
+    as_report,
+    out,
+    print_epoch,
+    print_evaluation,
+    print_facts,
+    print_skipped,
+    problems,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from model.training.crossval import Plan
     from model.training.datasets import Dataset
-    from model.training.evaluate import Evaluation
-
-out, err = Console(), Console(stderr=True)
+    from model.training.recipes import Recipe
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders of images; see `neurossl model data`.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
 Target = Annotated[Path, typer.Option("--out", help="Folder of the run; everything is written there.")]
-RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name, or my_recipes.py:NAME.")]
+RecipeName = Annotated[str, typer.Option("--recipe", help="published, compact, demonstration, or my_recipes.py:NAME.")]
 CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Where slices are kept; ~/.cache/neurossl if absent.")
 ]
@@ -60,7 +64,7 @@ def data(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what the folders hold: subjects, slices, labels, and what is skipped, and why."""
-    with _problems():
+    with problems():
         found = _load(folders, cache, oasis)
         if sheet is not None:
             from model.training import figures
@@ -70,8 +74,8 @@ def data(
             skipped = [{"path": str(each.path), "reason": each.reason} for each in found.skipped]
             out.print_json(json.dumps(found.summary | {"skipped": skipped}))
             return
-        _print_facts(found.summary)
-        _print_skipped(found)
+        print_facts(found.summary)
+        print_skipped(found)
         if sheet is not None:
             out.print(f"contact sheet: {sheet}")
 
@@ -79,7 +83,7 @@ def data(
 def pretrain(
     folders: Folders,
     run: Target,
-    recipe: RecipeName = "demonstration",
+    recipe: RecipeName = "compact",
     cache: CacheFolder = None,
     oasis: Oasis = "raw",
     resume: Resume = False,
@@ -89,7 +93,7 @@ def pretrain(
     precision: Precision = "32-true",
 ) -> None:
     """Pre-train an encoder without labels: RUN/pretraining/encoder.safetensors, loss curve, reconstructions."""
-    with _problems():
+    with problems():
         plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, (device, devices, nodes, precision))
         import numpy as np
 
@@ -109,7 +113,7 @@ def pretrain(
 def crossval(
     folders: Folders,
     run: Target,
-    recipe: RecipeName = "demonstration",
+    recipe: RecipeName = "compact",
     cache: CacheFolder = None,
     oasis: Oasis = "raw",
     encoder: Encoder = None,
@@ -120,7 +124,7 @@ def crossval(
     precision: Precision = "32-true",
 ) -> None:
     """Train one network per fold and keep what each says of the fold it has not seen; calibrate; report."""
-    with _problems():
+    with problems():
         hardware = (device, devices, nodes, precision)
         plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, hardware, encoder)
         _crossvalidate(plan, dataset)
@@ -129,7 +133,7 @@ def crossval(
 def finetune(
     folders: Folders,
     run: Target,
-    recipe: RecipeName = "demonstration",
+    recipe: RecipeName = "compact",
     cache: CacheFolder = None,
     oasis: Oasis = "raw",
     encoder: Encoder = None,
@@ -140,7 +144,7 @@ def finetune(
     precision: Precision = "32-true",
 ) -> None:
     """Train one network on all labelled subjects: RUN/final/weights.safetensors. Nothing is left to measure it on."""
-    with _problems():
+    with problems():
         hardware = (device, devices, nodes, precision)
         plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, hardware, encoder)
         from model.training import pipeline
@@ -150,11 +154,11 @@ def finetune(
 
 def calibrate(run: RunFolder) -> None:
     """Choose temperature and decision bands from the out-of-fold predictions of a run."""
-    with _problems():
+    with problems():
         from model.training import pipeline
 
         found = pipeline.calibrated(run)
-        _print_facts(
+        print_facts(
             {
                 "temperature": f"{found.temperature:.4f}",
                 "ECE by subject": f"{found.ece_before:.4f} before, {found.ece_after:.4f} after",
@@ -170,7 +174,7 @@ def report(
     oasis: Oasis = "raw",
 ) -> None:
     """Write RUN/report: PNGs, one HTML page, the numbers as JSON, the model card."""
-    with _problems():
+    with problems():
         _report(run, _load(folders, cache, oasis, run))
 
 
@@ -180,7 +184,7 @@ def export(
     half: Annotated[bool, typer.Option(help="Store half precision.")] = False,
 ) -> None:
     """Make the bundle of a finished run: final weights, temperature, bounds, recipe, card."""
-    with _problems():
+    with problems():
         from model.training import pipeline
 
         out.print(f"bundle: {bundle} ({pipeline.export(run, bundle, half=half).model_id.sha256[:16]}…)")
@@ -189,7 +193,7 @@ def export(
 def train(
     folders: Folders,
     run: Target,
-    recipe: RecipeName = "demonstration",
+    recipe: RecipeName = "compact",
     cache: CacheFolder = None,
     oasis: Oasis = "raw",
     encoder: Encoder = None,
@@ -201,7 +205,7 @@ def train(
     precision: Precision = "32-true",
 ) -> None:
     """The whole way: cross-validation, calibration, report, the network on all subjects, RUN/bundle."""
-    with _problems():
+    with problems():
         hardware = (device, devices, nodes, precision)
         plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, hardware, encoder)
         _crossvalidate(plan, dataset)
@@ -218,30 +222,31 @@ def evaluate(
     labels: Annotated[Path, typer.Option(help="Table: subject_id, label_demented, axial, sagittal, coronal.")],
     images: Annotated[Path, typer.Option(help="Folder that the image names are relative to.")],
     device: Device = "auto",
-    cache: CacheFolder = None,
+    cache: Annotated[Path | None, typer.Option(help="Keep the slices here for another time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a bundle on labelled images, with the numbers and intervals of the training report."""
-    with _problems():
+    with problems():
         from model.bundle import Bundle
         from model.training import datasets, sources
         from model.training.evaluate import evaluate as measured
         from model.training.predictions import predict
 
         loaded = Bundle.load(bundle)
-        found = sources.table(labels, images)
-        with _progress("reading") as progress:
-            dataset = datasets.load(found, loaded.manifest.preprocessing, _cache(cache), progress)
-        with _progress("predicting") as progress:
-            predictions = predict(loaded, dataset.slices, device=device, report=_on(progress))
+        found = sources.table(labels, images, to_train=False)
+        with TemporaryDirectory() as passing:
+            with progress_bar("reading") as progress:
+                dataset = datasets.load(found, loaded.manifest.preprocessing, cache or Path(passing), progress)
+            with progress_bar("predicting") as progress:
+                predictions = predict(loaded, dataset.slices, device=device, report=as_report(progress))
         result = measured(predictions, loaded.manifest.temperature, loaded.manifest.thresholds)
         if as_json:
             skipped = [{"path": str(each.path), "reason": each.reason} for each in dataset.skipped]
             identity = {"bundle": loaded.model_id.name, "sha256": loaded.model_id.sha256}
             out.print_json(json.dumps(identity | result.to_dict() | {"skipped": skipped}))
             return
-        _print_skipped(dataset)
-        _print_evaluation(result)
+        print_skipped(dataset)
+        print_evaluation(result)
 
 
 def _crossvalidate(plan: "Plan", dataset: "Dataset") -> None:
@@ -259,7 +264,7 @@ def _report(run: Path, dataset: "Dataset") -> None:
 
     results = pipeline.results(run, dataset.slices)
     page = reports.write(results, run)
-    _print_evaluation(results.evaluation)
+    print_evaluation(results.evaluation)
     out.print(f"report: {page}")
 
 
@@ -281,15 +286,15 @@ def _prepare(
     fabric = start(*hardware)
     dataset = _load(folders, cache, oasis, recipe=recipe)
     if fabric.is_global_zero:
-        _print_facts(dataset.summary)
-        _print_skipped(dataset)
-    plan = Plan(fabric, recipe, run, encoder, resume, _print_epoch)
+        print_facts(dataset.summary)
+        print_skipped(dataset)
+    plan = Plan(fabric, recipe, run, encoder, resume, print_epoch)
     pipeline.begin(plan, dataset)
     return plan, dataset
 
 
 def _load(
-    folders: list[Path], cache: Path | None, oasis: str, run: Path | None = None, recipe: Any = None
+    folders: list[Path], cache: Path | None, oasis: str, run: Path | None = None, recipe: "Recipe | None" = None
 ) -> "Dataset":
     from model.slicing import Preprocessing
     from model.training import datasets, pipeline, sources
@@ -301,67 +306,12 @@ def _load(
         recipe = pipeline.read_recipe(run)
     found = sources.together([sources.find(folder, oasis, dicom_sources) for folder in folders])
     preprocessing = Preprocessing.card() if recipe is None else recipe.preprocessing
-    with _progress("reading") as progress:
+    with progress_bar("reading") as progress:
         return datasets.load(found, preprocessing, _cache(cache), progress)
 
 
 def _cache(folder: Path | None) -> Path:
     return folder or Path.home() / ".cache" / "neurossl"
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    """What the user can mend is one line on standard error and exit code 1."""
-    from model.errors import ModelError
-
-    try:
-        yield
-    except ModelError as error:
-        err.print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=f"{what} {name}")
-
-
-def _on(progress: Any) -> Any:
-    return lambda stage, done, total, numbers: progress(done, total, "")
-
-
-def _print_epoch(stage: str, epoch: int, epochs: int, numbers: dict[str, float]) -> None:
-    if stage != "predicting":
-        told = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-        err.print(f"{stage}  epoch {epoch}/{epochs}  {told}", highlight=False)
-
-
-def _print_facts(facts: Any) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        shown = ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(name.replace("_", " "), shown)
-    out.print(table)
-
-
-def _print_skipped(dataset: "Dataset") -> None:
-    for each in dataset.skipped:
-        err.print(f"[yellow]skipped[/] {each.path}: {each.reason}", highlight=False, soft_wrap=True)
-
-
-def _print_evaluation(result: "Evaluation") -> None:
-    table = Table("", f"by subject (n = {result.subjects})", f"by slice (n = {result.slices})")
-    for name, value in result.by_subject.items():
-        table.add_row(name, str(value), str(result.by_slice[name]))
-    for view, value in result.by_view.items():
-        table.add_row(f"auroc, {view} alone", str(value), "")
-    out.print(table)
-    for bound, values in result.at_bounds.items():
-        told = f"at {bound}: sensitivity {values['sensitivity']}, specificity {values['specificity']}"
-        out.print(told, highlight=False, soft_wrap=True)
 
 
 def _model_group(app: typer.Typer) -> typer.Typer:

@@ -58,6 +58,21 @@ def test_a_wrong_row_is_fatal_and_named(tmp_path: Path, row: str, said: str) -> 
     assert said in str(caught.value)
 
 
+def test_to_evaluate_neither_folds_nor_covariates_matter(tmp_path: Path) -> None:
+    path = written(tmp_path, "subject_id,label,axial,fold,mmse", "A,1.0,a.jpg,outside,many")
+    with pytest.raises(LabelTableError, match="fold is 'outside'"):
+        tables.labelled_images(path)
+    (entry,) = tables.labelled_images(path, to_train=False)
+    assert (entry.label, entry.fold, entry.covariates) == (1, None, {})
+
+
+def test_covariates_may_be_missing_but_not_rubbish(tmp_path: Path) -> None:
+    path = written(tmp_path, "subject_id,label,axial,nwbv,mmse", "A,1,a.jpg,0.71,N/A")
+    assert tables.labelled_images(path)[0].covariates == {"nwbv": 0.71}
+    with pytest.raises(LabelTableError, match="row 2: mmse is 'many'"):
+        tables.labelled_images(written(tmp_path, "subject_id,label,axial,mmse", "A,1,a.jpg,many"))
+
+
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(LabelTableError, match="no column subject_id"):
         tables.labelled_images(written(tmp_path, "name,label,axial", "A,1,a.jpg"))
