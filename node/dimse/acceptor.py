@@ -19,7 +19,7 @@ from node.dimse.association import Association, Message, Released
 from node.dimse.command import Command, Request
 from node.dimse.commitment import CommitmentReport, read_report
 from node.dimse.connection import Connection, abort_pdu, reject_pdu
-from node.dimse.errors import ConnectionLost, DeadlinePassed, ProtocolViolation, Unparsable
+from node.dimse.errors import Aborted, ConnectionLost, DeadlinePassed, ProtocolViolation, Unparsable
 from node.dimse.negotiation import AssociationRequest, decode_request, encode_answer
 from node.dimse.status import ABORTED_BY_USER, Status
 from node.errors import Unreachable
@@ -33,7 +33,8 @@ LONGEST_REPORT_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Received:
-    """An instance that is coming in; its data set comes from the network as `data` is taken, once."""
+    """An instance that is coming in. Its data set comes from the network as `data` is taken, once; a piece of it is valid
+    until the next one is taken."""
 
     calling_ae_title: str
     host: str
@@ -126,6 +127,8 @@ class _Conversation:
         except ProtocolViolation as violation:
             end = str(violation)
             self._association.abort(violation.abort)
+        except (ConnectionLost, Aborted) as error:
+            end = str(error)
         except Unreachable as error:
             end = str(error)
             self._association.abort(ABORTED_BY_USER)

@@ -16,6 +16,7 @@ from node.dimse.status import UNEXPECTED_PDU, Abort
 LONGEST_COMMAND_BYTES = 16 * 1024
 SLOWEST_BYTES_PER_S = 4096  # of a data set, after the first deadline: below it a peer only holds the slot
 PDV_OVERHEAD_BYTES = 6
+RELEASE_S = 5.0  # everything was said by then
 
 COMMAND = 1  # bits of the message control header, PS3.8 annex E.2
 LAST = 2
@@ -77,6 +78,7 @@ class Association:
     ) -> None:
         self.contexts = contexts
         self._connection = connection
+        connection.expect_much()
         limit = min(peer_maximum_bytes or MAXIMUM_PDU_BYTES, MAXIMUM_PDU_BYTES)
         self._fragment_bytes = max(limit - PDV_OVERHEAD_BYTES, 1)
         self._timeout_s = timeout_s
@@ -163,8 +165,8 @@ class Association:
 
     def release(self) -> None:
         """Ask for release, hear the answer, close (PS3.8 7.2). A peer that does not answer any more loses nothing."""
-        self._connection.send(release_pdu(PduType.RELEASE_RQ), self._timeout_s)
-        deadline = monotonic() + self._timeout_s
+        deadline = monotonic() + min(self._timeout_s, RELEASE_S)
+        self._connection.send(release_pdu(PduType.RELEASE_RQ), RELEASE_S)
         while self._connection.receive(max(deadline - monotonic(), 0)).type == PduType.DATA_TF:
             pass
         self._connection.close()

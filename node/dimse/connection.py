@@ -23,6 +23,7 @@ from node.dimse.status import UNRECOGNIZED_PDU, Abort, Rejection
 MAXIMUM_PDU_BYTES = 128 * 1024  # what we announce: longer PDUs gain nothing
 LONGEST_PDU_BYTES = 2 * MAXIMUM_PDU_BYTES  # what we bear, also before the association
 BUFFER_BYTES = LONGEST_PDU_BYTES + 128 * 1024
+FIRST_BUFFER_BYTES = 16 * 1024  # of a connection that is no association yet: strangers get no more than they use
 LINGER_S = 1.0  # for the peer to read our last word and to close
 LINGER_BYTES = 1024 * 1024  # that it may still be sending meanwhile
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
@@ -58,8 +59,13 @@ class Connection:
         self._socket = sock
         with contextlib.suppress(OSError):  # not a TCP socket, or gone already: the first read tells
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = memoryview(bytearray(FIRST_BUFFER_BYTES))
         self._start = self._end = 0
+
+    def expect_much(self) -> None:
+        """From now on read in large pieces."""
+        if len(self._buffer) < BUFFER_BYTES:
+            self._move_to(memoryview(bytearray(BUFFER_BYTES)))
 
     def wait(self, seconds: float) -> bool:
         """Whether there is anything to read within these seconds. Raises ConnectionLost."""
@@ -94,12 +100,18 @@ class Connection:
         """Have `count` bytes in one piece from `_start` on."""
         if self._start == self._end:
             self._start = self._end = 0
-        if self._start + count > BUFFER_BYTES:
-            rest = bytes(self._buffer[self._start : self._end])
-            self._buffer[: len(rest)] = rest
-            self._start, self._end = 0, len(rest)
+        if count > len(self._buffer):
+            self.expect_much()
+        if self._start + count > len(self._buffer):
+            self._move_to(self._buffer)
         while self._end - self._start < count:
             self._fill(deadline)
+
+    def _move_to(self, buffer: memoryview) -> None:
+        """Have what was not taken yet at the beginning of this buffer."""
+        rest = bytes(self._buffer[self._start : self._end])
+        buffer[: len(rest)] = rest
+        self._buffer, self._start, self._end = buffer, 0, len(rest)
 
     def _fill(self, deadline: float) -> None:
         left = deadline - monotonic()

@@ -11,7 +11,7 @@ from node.dimse.contexts import BIG_ENDIAN
 from node.dimse.elements import CUT_SHORT, NeedMore, walk
 from node.dimse.errors import Unparsable
 
-LOOK_BYTES = 128 * 1024  # looked at in one go
+LOOK_BYTES = 64 * 1024  # looked at in one go
 LONGEST_HEADER_BYTES = 1024 * 1024
 ITEM_MARK, ITEM_MARK_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
@@ -94,8 +94,9 @@ def _decode(found: dict[str, str]) -> Header:
 
 
 def _check_depth(data: bytes, transfer_syntax: str) -> None:
-    """Walk all that is at hand, if its sequences could nest too deep; further into the file it is the worker's risk."""
-    if data.count(ITEM_MARK_BIG_ENDIAN if transfer_syntax == BIG_ENDIAN else ITEM_MARK) <= HARMLESS_ITEMS:
+    """Walk what was looked at, if its sequences could nest too deep; further into the file it is the worker's risk."""
+    mark = ITEM_MARK_BIG_ENDIAN if transfer_syntax == BIG_ENDIAN else ITEM_MARK
+    if data.count(mark, 0, LOOK_BYTES) <= HARMLESS_ITEMS:
         return
     try:
         for _ in walk(data, transfer_syntax, complete=False):

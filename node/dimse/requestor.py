@@ -65,7 +65,7 @@ def associate(
     association = Association(connection, accepted, answer.maximum_pdu_bytes, timeout_s, LONGEST_ANSWER_BYTES)
     try:
         yield association
-    except ConnectionLost:
+    except (ConnectionLost, Aborted):
         association.close()
         raise
     except BaseException:

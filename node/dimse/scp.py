@@ -117,6 +117,8 @@ class Server:
 
     def _bear(self, error: OSError) -> None:
         """Out of file descriptors: one is kept to tell the caller so (2/3/2), and those who are here are served on."""
+        if error.errno in (errno.ECONNABORTED, errno.EINTR):
+            return
         if error.errno not in (errno.EMFILE, errno.ENFILE) or self._spare is None:
             self._done.wait(TICK_S)
             return
