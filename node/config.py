@@ -12,6 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from node import rules
 from node.errors import ConfigurationError
 
 
@@ -25,6 +26,12 @@ def ae_title(value: str) -> str:
     if not 1 <= len(title) <= 16 or "\\" in title or not (title.isascii() and title.isprintable()):
         raise ValueError(f"{value!r} is no AE title: 1 to 16 printable ASCII characters without backslash")
     return title
+
+
+def tag_expression(value: str) -> str:
+    """An expression of node/rules.py, which says what is wrong with it."""
+    rules.parse(value)
+    return value
 
 
 AETitle = Annotated[str, AfterValidator(ae_title)]
@@ -109,18 +116,35 @@ class Worker(Section):
 class SelectionRule(Section):
     """A site's own rule: a tag expression, and what becomes of a series for which it holds."""
 
-    when: str
+    when: Annotated[str, AfterValidator(tag_expression)]
     then: Literal["refuse", "prefer", "accept"]
-    why: str
+    why: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class SelectionSettings(Section):
     """Which series may be read, beyond the built-in rules."""
 
     rules: tuple[SelectionRule, ...] = ()
-    maximum_gap_fraction: Annotated[float, Field(ge=0, le=1)] = 0.02
+    maximum_gap_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     minimum_slices: Count = 20
     minimum_coverage_mm: Annotated[float, Field(gt=0)] = 100
+    maximum_spacing_mm: Annotated[float, Field(gt=0)] = 8
+
+
+def plain_text(value: str) -> str:
+    """Text that results bear beside the patient's, so it must read the same in every character set (PS3.5 6.1).
+
+    >>> plain_text("St. Mary")
+    'St. Mary'
+    """
+    if not (value.isascii() and (value.isprintable() or not value)) or "\\" in value:
+        raise ValueError(
+            f"{value!r} must be printable ASCII without backslash: results take the source's character set"
+        )
+    return value
+
+
+PlainText = Annotated[str, AfterValidator(plain_text)]
 
 
 class Results(Section):
@@ -131,9 +155,9 @@ class Results(Section):
     report_skipped: bool = True
     capture_skipped: bool = False
     series_number: Annotated[int, Field(ge=1, le=999_000)] = 9100
-    manufacturer: str = "NeuroSSL"
-    station_name: Annotated[str, Field(max_length=16)] = "NEUROSSL"
-    institution_name: Annotated[str, Field(max_length=64)] = ""
+    manufacturer: Annotated[PlainText, Field(min_length=1, max_length=64)] = "NeuroSSL"
+    station_name: Annotated[PlainText, Field(min_length=1, max_length=16)] = "NEUROSSL"
+    institution_name: Annotated[PlainText, Field(max_length=64)] = ""
 
 
 class Destination(Section):
