@@ -15,10 +15,10 @@ from pydicom.multival import MultiValue
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, struct.error)
 
 
-def value(item: Dataset, keyword: str) -> Any:
+def value(item: Dataset, keyword: str | tuple[int, int]) -> Any:
     """The element's value, None where it is absent, empty or cannot be decoded."""
     try:
-        found = item.get(keyword)
+        found = item[keyword].value if keyword in item else None
     except BROKEN:
         return None
     return None if found is None or (hasattr(found, "__len__") and len(found) == 0) else found

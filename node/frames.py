@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from node.elements import items, macros, number, numbers
+from node.elements import items, macros, number, numbers, words
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Frame:
     spacing_mm   between rows, between columns;  each of these three is () where the header has no usable value
     size         rows, columns
     slope, intercept  stored value -> modality unit (PS3.3 C.11.1)
+    kind         what must be the same in all planes of a volume: image type, echo time, b-value, frame of reference
     """
 
     instance: int
@@ -27,6 +28,7 @@ class Frame:
     size: tuple[int, int]
     slope: float
     intercept: float
+    kind: tuple[object, ...]
 
 
 def frames(headers: Sequence[Dataset]) -> list[Frame]:
@@ -40,17 +42,17 @@ def count(header: Dataset) -> int:
 
 
 def _of_instance(index: int, header: Dataset) -> Iterator[Frame]:
+    """A multi-frame instance without functional groups gives one frame without geometry: nothing says where each is."""
     groups = items(header, "PerFrameFunctionalGroupsSequence")
     if not groups:
-        for frame in range(count(header)):
-            yield _frame(index, frame + 1 if count(header) > 1 else None, header, (header,))
+        yield _frame(index, None, (header,) if count(header) == 1 else (), header)
         return
     shared = [macro for group in items(header, "SharedFunctionalGroupsSequence")[:1] for macro in macros(group)]
     for frame, group in enumerate(groups):
-        yield _frame(index, frame + 1, header, (*macros(group), *shared, header))
+        yield _frame(index, frame + 1, (*macros(group), *shared, header), header)
 
 
-def _frame(index: int, frame: int | None, header: Dataset, places: Sequence[Dataset]) -> Frame:
+def _frame(index: int, frame: int | None, places: Sequence[Dataset], header: Dataset) -> Frame:
     slope, intercept = _first(places, "RescaleSlope", 1), _first(places, "RescaleIntercept", 1)
     return Frame(
         instance=index,
@@ -61,7 +63,17 @@ def _frame(index: int, frame: int | None, header: Dataset, places: Sequence[Data
         size=(int(number(header, "Rows") or 0), int(number(header, "Columns") or 0)),
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
+        kind=_kind(places, header),
     )
+
+
+def _kind(places: Sequence[Dataset], header: Dataset) -> tuple[object, ...]:
+    echo = _first(places, "EchoTime", 1) or _first(places, "EffectiveEchoTime", 1)
+    weighting = _first(places, "DiffusionBValue", 1)
+    image_type = next(
+        (found for place in places for name in ("FrameType", "ImageType") if (found := words(place, name))), ""
+    )
+    return image_type, tuple(round(time, 1) for time in echo), weighting, words(header, "FrameOfReferenceUID")
 
 
 def _first(places: Sequence[Dataset], keyword: str, length: int) -> tuple[float, ...]:

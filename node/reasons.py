@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NO_GEOMETRY = "no usable geometry"
     MIXED_ORIENTATIONS = "mixed orientations"
     MIXED_SIZES = "mixed image sizes"
+    MIXED_KINDS = "mixed kinds of images"
     SEVERAL_VOLUMES = "several volumes in one series"
     DUPLICATE_POSITIONS = "duplicate slice positions"
     IRREGULAR_SPACING = "irregular slice spacing"
