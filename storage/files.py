@@ -22,7 +22,8 @@ from storage.digest import ContentHash
 from storage.engine import Database
 from storage.errors import FileAltered, StorageFull
 from storage.folder import DataFolder
-from storage.schema import doomed_files, instances, results
+from storage.schema import doomed_files, instances, jobs, one_of, results
+from storage.states import JobState
 
 Area = Literal["instances", "results"]
 _NAME = re.compile(r"[0-9a-f]{64}\.([0-9a-f]{32})\.[0-9a-f]{8}")
@@ -129,12 +130,17 @@ def orphans(folder: DataFolder, db: Database, area: Area = "instances") -> Itera
 def sweep(folder: DataFolder, db: Database, now: datetime, grace_s: float = 3600) -> Swept:
     """Put away what crashes left: unfinished writes, files whose rows are gone, results that no row took.
 
-    Only what is older than `grace_s` (doomed files at once), so that it may run at any time. Instances without a row
-    are not touched: the caller registers them again, see `orphans`.
+    Only what is older than `grace_s` (doomed files at once), so that it may run at any time. A result that a running
+    job may still commit stays. Instances without a row are not touched: the caller registers them again, see `orphans`.
     """
     grace = timedelta(seconds=grace_s)
+    work_began = _oldest_work(db)
     leftovers = [f"tmp/{entry.name}" for entry in _scan(folder.root / "tmp") if _is_old(entry, now, grace)]
-    strays = [path for path in orphans(folder, db, "results") if _is_old(folder.root / path, now, grace)]
+    strays = [
+        path
+        for path in orphans(folder, db, "results")
+        if _is_old(folder.root / path, now, grace) and not _is_since(folder.root / path, work_began)
+    ]
     for path in (*leftovers, *strays):
         (folder.root / path).unlink(missing_ok=True)
     return Swept(len(leftovers), delete_doomed(folder, db), len(strays))
@@ -235,11 +241,29 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 def _is_old(entry: os.DirEntry[str] | Path, now: datetime, grace: timedelta) -> bool:
     """Also when it seems to be of the future: the clock was set back since."""
+    changed = _changed(entry)
+    return changed is not None and abs(now - changed) >= grace
+
+
+def _is_since(entry: Path, began: datetime | None) -> bool:
+    changed = _changed(entry)
+    return began is not None and changed is not None and changed >= began
+
+
+def _changed(entry: os.DirEntry[str] | Path) -> datetime | None:
+    """When it was last written; None when it has gone."""
     try:
-        changed = datetime.fromtimestamp(os.lstat(entry).st_mtime, UTC)
+        return datetime.fromtimestamp(os.lstat(entry).st_mtime, UTC)
     except FileNotFoundError:
-        return False
-    return abs(now - changed) >= grace
+        return None
+
+
+def _oldest_work(db: Database) -> datetime | None:
+    """When the oldest job that runs now was queued: its results may be written and wait for their rows."""
+    with db.reading() as connection:
+        query = sa.select(sa.func.min(jobs.c.created_at)).where(one_of(jobs.c.state, [JobState.RUNNING]))
+        oldest: datetime | None = connection.execute(query).scalar_one()
+    return oldest
 
 
 def _batches(paths: Iterable[str], size: int = 1000) -> Iterator[list[str]]:

@@ -61,12 +61,15 @@ class DataFolder:
         """Hold the lock of this name as long as the context lasts; the kernel lets it go when the process dies.
 
         Processes forked meanwhile hold it too: start others by exec.
-        Raises FolderInUse when another process still holds it after `wait_s` seconds.
+        Raises FolderInUse when another process still holds it after `wait_s` seconds; FolderUnusable, UnsafePath.
         """
         if not re.fullmatch(r"[a-z0-9_-]{1,64}", name):
             raise UnsafePath(f"{name!r} is no name for a lock")
         path = self.root / "locks" / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise FolderUnusable(f"{path}: cannot be locked: {error.strerror}") from error
         try:
             _flock(descriptor, path, wait_s)
             os.ftruncate(descriptor, 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,6 +187,57 @@ def test_a_worker_killed_at_work_costs_an_attempt_and_nothing_else(tmp_path: Pat
         assert job.attempt == 2
         assert outbox.results_of_job(db, job.job_id) == []
         assert stored.complete(db, job).state is JobState.REPORTED
+
+
+FILL_THE_DISK = """
+import shutil, sys
+from pathlib import Path
+from storage import engine, files, instances, studies
+from storage.errors import StorageFull
+from tests import stored
+
+root = Path(sys.argv[1])
+with stored.opened(root) as db:
+    stored.received(db, 0)
+    accepted, refused = {0}, 0
+    (root / "ballast").write_bytes(bytes(1 << 20))
+    for number in range(1, 400):
+        try:
+            file = files.write(db.folder, str(number), [bytes(20_000)])
+        except StorageFull:
+            refused += 1
+            continue
+        record = stored.instance(number, path=file.path, sha256=file.sha256)
+        try:
+            instances.register(db, record, expected_instances=None, now=stored.NOW)
+            accepted.add(number)
+        except StorageFull:
+            refused += 1
+            files.discard(db.folder, db, file.path)
+    assert refused > 100, refused
+    assert list((root / "tmp").iterdir()) == []
+    (root / "ballast").unlink()
+    stored.received(db, 1000)
+    assert studies.get(db, stored.STUDY).instances == len(accepted) + 1
+    engine.quick_check(db)
+    assert list(files.orphans(db.folder, db)) == []
+    for record in instances.of_study(db, stored.STUDY):
+        files.verify(db.folder, record.path, record.sha256)
+with stored.opened(root) as db:
+    assert len(instances.of_study(db, stored.STUDY)) == len(accepted) + 1
+"""
+
+
+def test_a_disk_that_is_really_full_refuses_and_later_accepts_again(tmp_path: Path) -> None:
+    mount = f"mount -t tmpfs -o size=4m tmpfs {tmp_path}"
+    alone = ["unshare", "-rm", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    script = f'{mount} && exec "$0" -W error -c "$1" {tmp_path}/data'
+    done = subprocess.run(
+        [*alone, script, sys.executable, FILL_THE_DISK], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class Sender:

@@ -5,14 +5,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from storage import Database, DataFolder, files, instances
+from storage import Database, DataFolder, files, instances, outbox
 from storage.errors import FileAltered, StorageFull, UnsafePath
 from storage.files import Swept
+from storage.states import JobState
 from tests import stored
 from tests.stored import NOW
 
@@ -192,7 +193,7 @@ def test_an_altered_header_is_told_too(folder: DataFolder) -> None:
     group_length = b"\x02\x00\x00\x00UL\x04\x00" + (4).to_bytes(4, "little")
     file = files.write(folder, "1.2.3", [bytes(128) + b"DICM" + group_length + b"meta", b"data set"])
     assert file.sha256 == hashlib.sha256(b"data set").hexdigest()
-    path = folder.path(file.path)
+    path = files.verify(folder, file.path, file.sha256)
     path.write_bytes(path.read_bytes().replace(b"meta", b"lies"))
     with pytest.raises(FileAltered):
         files.verify(folder, file.path, file.sha256)
@@ -280,6 +281,17 @@ def test_a_sweep_puts_away_what_crashes_left_once_it_is_old(db: Database) -> Non
         os.utime(path, (old, old))
     assert files.sweep(db.folder, db, now) == Swept(leftovers=1, doomed=0, strays=1)
     assert all_files(db.folder) == kept | {orphan}
+
+
+def test_results_that_wait_for_their_rows_longer_than_the_grace_stay(db: Database) -> None:
+    now = datetime.now(UTC)
+    stored.queued(db, now=now)
+    job = stored.claimed(db, now=now)
+    result = stored.encoded(db, job, 1)  # and then the database is full for two hours
+    later = now + timedelta(hours=2)
+    assert files.sweep(db.folder, db, later).strays == 0
+    outbox.complete(db, job, JobState.REPORTED, [result], [], {}, "encoded", later)
+    files.verify(db.folder, result.path, result.sha256)
 
 
 def test_a_leftover_of_the_future_is_swept_too(db: Database) -> None:

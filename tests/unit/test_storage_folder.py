@@ -97,6 +97,20 @@ def test_a_name_that_could_be_a_path_is_no_lock(folder: DataFolder, name: str) -
         pass
 
 
+def test_a_link_planted_in_place_of_a_lock_is_not_followed(folder: DataFolder, tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("content")
+    (folder.root / "locks" / "service").symlink_to(target)
+    with pytest.raises(FolderUnusable, match="cannot be locked"), folder.lock("service"):
+        pass
+    assert target.read_text() == "content"
+
+
+def test_a_folder_that_was_never_made_cannot_be_locked(tmp_path: Path) -> None:
+    with pytest.raises(FolderUnusable, match="No such file"), DataFolder(tmp_path / "none").lock("service"):
+        pass
+
+
 def test_the_lock_of_a_killed_process_is_free_at_once(folder: DataFolder) -> None:
     holder = subprocess.Popen(
         [

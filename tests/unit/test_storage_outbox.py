@@ -176,6 +176,24 @@ def test_what_is_said_of_a_delivery_that_moved_on_is_not_heard(db: Database) -> 
     assert outbox.of_job(db, 1)[0] == current
 
 
+def test_what_was_said_of_an_attempt_cannot_be_unsaid(db: Database) -> None:
+    stored.reported(db)
+    taken = stored.taken(db)
+    outbox.postpone(db, taken, "timeout", after(15), NOW)
+    with pytest.raises(LeaseLost, match="no longer sending"):
+        outbox.sent(db, taken, "0x0000", NOW)
+
+
+def test_a_delivery_waits_while_its_job_is_worked_on_again(db: Database) -> None:
+    stored.complete(db, stored.running(db), state=JobState.SKIPPED, count=1)
+    on_the_way = stored.taken(db)
+    queue.retry(db, 1, NOW)
+    outbox.postpone(db, on_the_way, "timeout", NOW, NOW)
+    assert outbox.claim(db, "pacs", NOW) is None
+    stored.complete(db, stored.claimed(db), state=JobState.SKIPPED, count=1)
+    assert stored.taken(db).delivery_id == on_the_way.delivery_id
+
+
 def test_an_office_that_died_while_sending_sends_the_same_bytes_again(db: Database) -> None:
     stored.reported(db)
     before = stored.taken(db)

@@ -109,9 +109,15 @@ def test_a_permanent_failure_keeps_its_reason_and_what_was_found(db: Database) -
     assert job.outcome == {"selection": ["1.2"]}
 
 
-@pytest.mark.parametrize("thief", ["expired", "cancelled", "released and claimed again", "done"])
+@pytest.mark.parametrize(
+    "thief", ["retried and claimed by another", "expired", "cancelled", "released and claimed again", "done"]
+)
 def test_whoever_lost_the_lease_writes_nothing(db: Database, thief: str) -> None:
     job = stored.running(db)
+    if thief == "retried and claimed by another":  # at its first attempt again: the owner tells them apart
+        queue.cancel(db, job.job_id, "by hand", NOW)
+        queue.retry(db, job.job_id, NOW)
+        stored.claimed(db, owner="worker:2")
     if thief == "expired":
         queue.release_expired(db, after(61))
     if thief == "cancelled":

@@ -59,6 +59,11 @@ def skipped_not_sent(db: Database) -> None:
     stored.complete(db, stored.running(db), state=JobState.SKIPPED)
 
 
+def skipped_not_proved(db: Database) -> None:
+    stored.complete(db, stored.running(db), state=JobState.SKIPPED, count=1, proof=Proof.COMMITMENT)
+    outbox.sent(db, stored.taken(db), "0x0000", NOW)
+
+
 def late_instance(db: Database) -> None:
     stored.delivered(db)
     stored.received(db, 2)
@@ -76,6 +81,7 @@ BUSY = [
     half_sent,
     sent_but_not_proved,
     skipped_not_sent,
+    skipped_not_proved,
     late_instance,
     done_too_young,
 ]
