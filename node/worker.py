@@ -22,8 +22,9 @@ from node.config import Settings
 from node.errors import ConfigurationError
 from node.heartbeat import Heartbeat
 from node.process import CONFIGURATION_EXIT, RestartDelay
+from node.recovery import open_or_rebuild
 from node.task import Ready
-from storage import Database, DataFolder, open_database, queue
+from storage import Database, DataFolder, queue
 from storage.errors import DatabaseBusy, FolderInUse, LeaseLost, StorageFull
 from storage.records import Job
 
@@ -40,15 +41,15 @@ def work(settings: Settings, stop: threading.Event, place: str | None = None) ->
 
     A place is a lock: whoever holds it knows that a lease under its name is a dead worker's, and gives it back at once.
 
-    Raises ConfigurationError when the bundle or the device is not what the settings say, FolderInUse when the place is
-    taken.
+    Raises ConfigurationError when the bundle or the device is not what the settings say, ChildEnded when the process
+    that loads them dies of it, FolderInUse when the place is taken.
     """
     folder = DataFolder(settings.data_folder)
     folder.create()
     with ExitStack() as held:
         place = _take(held, folder, place)
         heart = held.enter_context(Heartbeat(folder.path("locks"), place))
-        db = open_database(folder)
+        db = open_or_rebuild(folder)
         held.callback(db.close)
         queue.release(db, f"{place}:", datetime.now(UTC))
         Watchdog(settings, db, place, stop, heart).run()
@@ -90,9 +91,13 @@ class Watchdog:
         self._start_at_s = 0.0
         self._child: Child | None = None
         self._bundle: Ready | None = None
+        self._was_ready = False
 
     def run(self) -> None:
-        """Work until the stop, and leave no child behind. Raises ConfigurationError."""
+        """Work until the stop, and leave no child behind.
+
+        Raises ConfigurationError, and ChildEnded when not even the first child gets ready.
+        """
         try:
             while not self._stop.is_set():
                 try:
@@ -129,7 +134,7 @@ class Watchdog:
             return None
         message = self._child.hear(0 if self._bundle else TICK_S)
         if isinstance(message, Ready):
-            self._bundle = message
+            self._bundle, self._was_ready = message, True
             log.info("bundle loaded", **message.facts)
         if self._bundle is None:
             self._heart.beat("starting", stage="loads the bundle")
@@ -140,6 +145,8 @@ class Watchdog:
         """The child is dead; a next one starts after a delay that grows while they do not live long."""
         if ended.exit_code == CONFIGURATION_EXIT:
             raise ConfigurationError("the worker cannot start, for the reason above")
+        if not self._was_ready:
+            raise ended
         lived_s = time.monotonic() - self._child.started_at_s if self._child else 0.0
         self._let_go()
         wait_s = self._delay.after(lived_s)

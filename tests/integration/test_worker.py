@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from node.child import ChildEnded
 from node.config import Destination, Settings
 from node.errors import ConfigurationError
 from node.heartbeat import Heartbeat, pulse
@@ -227,6 +228,13 @@ def test_a_wrong_configuration_ends_the_worker(bench: Bench, db: Database) -> No
     (bench.folder / "fake_child.py").write_text("import sys; sys.exit(2)")
     bench.run(Settings(data_folder=db.folder.root))
     assert isinstance(bench.error, ConfigurationError)
+
+
+def test_a_child_that_dies_while_it_loads_ends_a_worker_that_never_worked(bench: Bench, db: Database) -> None:
+    (bench.folder / "fake_child.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    bench.run(Settings(data_folder=db.folder.root))
+    assert isinstance(bench.error, ChildEnded)
+    assert "SIGSEGV" in str(bench.error)
 
 
 def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(db: Database, tmp_path: Path) -> None:
