@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+import yaml
 from pydicom.dataset import Dataset
 
 from storage.records import Job
@@ -17,6 +18,7 @@ from tests.checkers import iod_errors, rendered
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow, pytest.mark.timeout(300)]
 
+ROOT = Path(__file__).resolve().parents[2]
 PHILIPS = "series/philips_elition_adni_mprage_sag"
 
 
@@ -151,3 +153,23 @@ def test_sending_the_study_again_makes_no_second_result(round_trip: RoundTrip) -
     later = round_trip.node.ended(round_trip.study)
     assert (later.job_id, later.updated_at) == (round_trip.job.job_id, round_trip.job.updated_at)
     assert len(round_trip.pacs.instances(round_trip.study)) == before
+
+
+def test_the_forwarding_rule_of_the_compose_file_sends_mr_and_never_what_came_back(tmp_path: Path) -> None:
+    rule = yaml.safe_load((ROOT / "compose.yaml").read_text())["configs"]["forward"]["content"]
+    script = tmp_path / "forward.lua"
+    script.write_text(rule)
+    series = factories.mr_series(slices=3, rows=32, columns=32)
+    ours = factories.mr_series(slices=1, rows=32, columns=32, description="ours", Modality="OT")
+    files = factories.write([*series, *ours], tmp_path / "in")
+    with (
+        peers.storescp(tmp_path) as receiver,
+        peers.orthanc(
+            tmp_path, modalities={"neurossl": (receiver.ae_title, receiver.port)}, LuaScripts=[str(script)]
+        ) as pacs,
+    ):
+        pacs.upload(files)
+        peers.eventually(lambda: len(receiver.files()) == 3, "the MR series to be forwarded")
+        time.sleep(3)  # StableAge is 1 s: by now the other series is stable as well
+        assert {pydicom.dcmread(path).Modality for path in receiver.files()} == {"MR"}
+        assert len(pacs.instances(str(series[0].StudyInstanceUID))) == 4

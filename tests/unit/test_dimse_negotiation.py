@@ -84,6 +84,16 @@ def test_no_damage_to_a_request_does_more_than_be_refused(place: int, damage: by
         decode_request(received(bytes(encoded)))
 
 
+@given(st.integers(0, 400), st.binary(min_size=1, max_size=6))
+def test_no_damage_to_an_answer_does_more_than_be_refused(place: int, damage: bytes) -> None:
+    answers = [Context(1, wire.VERIFICATION, wire.IMPLICIT), Context(3, wire.MR, wire.EXPLICIT)]
+    encoded = bytearray(encode_answer(REQUEST, answers, {wire.COMMITMENT: (False, True)}))
+    place = max(place % len(encoded), 6)
+    encoded[place : place + len(damage)] = damage
+    with contextlib.suppress(ProtocolViolation):
+        decode_answer(received(bytes(encoded)), REQUEST.contexts)
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
     with contextlib.suppress(ProtocolViolation):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from pydantic import BaseModel
 
 from node.cli import app
@@ -119,6 +120,12 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     (command,) = (line for line in README.splitlines() if line.endswith("&& tests/check"))
     steps = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()]
     assert steps[-3:] == command.split(" && ")
+
+
+def test_the_forwarding_rule_of_the_readme_is_the_one_that_the_compose_file_runs() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["configs"]["forward"]["content"]
+    (shown_rule,) = re.findall(r"```lua\n(.*?)```", README, re.DOTALL)
+    assert shown_rule.split() == re.sub(r"(?m)^--.*$", "", compose).split()
 
 
 def test_the_readme_names_every_job_state() -> None:

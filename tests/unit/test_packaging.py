@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -80,3 +81,17 @@ def test_the_console_script_is_the_command_line() -> None:
 def test_a_script_is_executable_and_parses(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(["bash", "-n", ROOT / script], check=True)
+
+
+def test_the_systemd_unit_is_valid_and_starts_a_command_of_the_node(tmp_path: Path) -> None:
+    unit = (ROOT / "node" / "neurossl-node.service").read_text()
+    (start,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    program, command, *_ = start.split()
+    assert Path(program).name == "neurossl"
+    subprocess.run([sys.executable, "-m", "node", command, "--help"], capture_output=True, check=True)
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    here = tmp_path / "neurossl-node.service"
+    here.write_text(unit.replace(program, "/bin/true"))
+    told = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")

@@ -37,6 +37,22 @@ def test_a_new_folder_is_for_its_owner_only_whatever_the_umask(tmp_path: Path) -
     assert {mode(path) for path in (folder.root, *folder.root.iterdir())} == {0o700}
 
 
+def test_a_new_folder_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    assert synced == [tmp_path, *[folder.root] * len(PARTS)]
+    folder.create()
+    assert len(synced) == 1 + len(PARTS)
+
+
 def test_making_it_again_takes_away_what_others_got(folder: DataFolder) -> None:
     folder.root.chmod(0o755)
     (folder.root / "instances").chmod(0o777)
