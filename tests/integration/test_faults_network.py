@@ -233,6 +233,30 @@ def test_probes_that_connect_and_go_take_no_place() -> None:
         assert is_served(server)
 
 
+def test_a_thousand_associations_leave_nothing_behind() -> None:
+    """Neither threads nor descriptors nor memory; every third ends without a word."""
+    descriptors = Path("/proc/self/fd")
+    (dataset,) = factories.mr_series(slices=1, rows=16, columns=16)
+
+    def some(count: int) -> None:
+        for number in range(count):
+            with wire.Peer(server.port) as peer:
+                peer.associate()
+                assert peer.store(dataset) == 0
+                if number % 3:
+                    peer.release()
+        assert settled(server)
+
+    with wire.listener() as server:
+        some(50)
+        before = threading.active_count(), len(list(descriptors.iterdir())), memory_mib()
+        some(1000)
+        after = threading.active_count(), len(list(descriptors.iterdir())), memory_mib()
+    assert after[0] <= before[0] + 2
+    assert after[1] <= before[1] + 2
+    assert after[2] - before[2] < 8
+
+
 def test_two_hundred_requests_at_once_are_all_answered() -> None:
     """P7, F53: those over the limit hear 2/3/2, those inside notice nothing, and afterwards there is place again."""
 
