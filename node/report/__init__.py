@@ -94,7 +94,7 @@ def _captures(
     envelope: Envelope, prediction: Prediction, chosen: Sequence[Dataset], key: KeySlice
 ) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
-    pixels = summary.picture(prediction, shown, sr.meaning(prediction), envelope.context.revision)
+    pixels = summary.picture(prediction, sr.meaning(prediction), envelope.context.revision)
     text = summary.HOW_MADE
     results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):

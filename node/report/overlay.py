@@ -6,7 +6,7 @@ for the colour bar and the words lie outside of the anatomy, and the picture's I
 them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from model.types import ModelId, Prediction, Slice, SlicePrediction
 from node.report import drawing
 from node.report.drawing import BLACK, MUTED, PAGE, TEXT, WARNING, Pixels, write
 
+KEY_SLICES = 4
 FIELD = 512  # pixels along the longer side of the anatomy
 TOP, BOTTOM, LEFT, RIGHT = 56, 76, 16, 96  # margins, pixels
 HOW_MADE = (
@@ -36,8 +37,7 @@ class Plane:
 
 
 def choose(slices: Sequence[SlicePrediction], count: int) -> list[int]:
-    """Which slices are shown, in stack order: half of them evenly through the slab with both ends, the rest where the
-    probability is highest, at a distance from those that are already there.
+    """Which slices get an overlay, in stack order: the key slices, then evenly through the slab, then by probability.
 
     >>> choose([], 4)
     []
@@ -45,12 +45,17 @@ def choose(slices: Sequence[SlicePrediction], count: int) -> list[int]:
     if count >= len(slices) or count < 1:
         return list(range(len(slices) if count else 0))
     even = np.linspace(0, len(slices) - 1, max(count // 2, 1)).round().astype(int).tolist()
-    return sorted(apart(slices, ranked(slices, range(len(slices))), count, even))
+    return sorted(apart(slices, [*even, *ranked(slices)], count, key_slices(slices)[:count]))
 
 
-def ranked(slices: Sequence[SlicePrediction], among: Iterable[int]) -> list[int]:
-    """These slices, the highest probability first, of equal ones the lower in the stack."""
-    return sorted(among, key=lambda index: (-slices[index].probability, index))
+def key_slices(slices: Sequence[SlicePrediction]) -> list[int]:
+    """The slices with the highest probability, at a distance from each other, the highest first."""
+    return apart(slices, ranked(slices), min(KEY_SLICES, len(slices)))
+
+
+def ranked(slices: Sequence[SlicePrediction]) -> list[int]:
+    """The highest probability first, of equal ones the lower in the stack."""
+    return sorted(range(len(slices)), key=lambda index: (-slices[index].probability, index))
 
 
 def apart(slices: Sequence[SlicePrediction], order: Sequence[int], count: int, chosen: Sequence[int] = ()) -> list[int]:

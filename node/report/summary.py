@@ -29,7 +29,6 @@ from node.report.plain import Verdict, line
 
 SIZE, MARGIN = 1024, 36
 RIGHT = SIZE - MARGIN
-KEY_SLICES = 4
 ROOM = 32  # lines of text on a page without pictures
 COLOURS: dict[Band | None, Colour] = {
     Band.HIGH_LIKELIHOOD: (184, 70, 48),
@@ -52,11 +51,8 @@ HOW_MADE = (
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
-def picture(prediction: Prediction, shown: Sequence[int], meaning: str, revision: int) -> Pixels:
-    """(H, 1024, 3) uint8, H 1024 or less where there is little to show.
-
-    `shown`: slices with an overlay of their own; `meaning`: the verdict in a sentence.
-    """
+def picture(prediction: Prediction, meaning: str, revision: int) -> Pixels:
+    """(H, 1024, 3) uint8, H 1024 or less where there is little to show; `meaning` is the verdict in a sentence."""
     height = SIZE if prediction.slices else SIZE // 2
     canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
@@ -68,8 +64,7 @@ def picture(prediction: Prediction, shown: Sequence[int], meaning: str, revision
     if prediction.probability is not None:
         _probability(draw, (MARGIN, top + 126, RIGHT, top + 248), prediction)
     if prediction.slices:
-        keys = sorted(overlay.apart(prediction.slices, overlay.ranked(prediction.slices, shown), KEY_SLICES))
-        marks = dict(zip(keys, "ABCD", strict=False))
+        marks = dict(zip(sorted(overlay.key_slices(prediction.slices)), "ABCD", strict=False))
         canvas.paste(curve.picture(prediction, RIGHT - MARGIN, 204, marks), (MARGIN, top + 262))
         _key_slices(canvas, draw, top + 480, prediction, marks)
     else:
@@ -171,7 +166,7 @@ def _key_slices(
 ) -> None:
     """Slices with a high probability, heat map over anatomy, with the letters that mark them on the curve."""
     write(draw, (MARGIN, top), "Slices with a high probability, at a distance from each other", 15, bold=True)
-    step, top = (RIGHT - MARGIN + 16) // KEY_SLICES, top + 28
+    step, top = (RIGHT - MARGIN + 16) // overlay.KEY_SLICES, top + 28
     for number, (index, mark) in enumerate(marks.items()):
         item = prediction.slices[index]
         height, width = overlay.field_size(item.slice, 262)
