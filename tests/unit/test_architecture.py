@@ -19,7 +19,7 @@ DOORS = {
     "huggingface_hub": ("model",),
     "lightning": ("model/training",),
     "lightning_fabric": ("model/training",),
-    "nibabel": ("model/training",),
+    "nibabel": ("model/training", "node/offline.py"),  # NIfTI to train on, and to try the model on
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
     "pysqlite3": ("storage",),
