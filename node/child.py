@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from node.config import Settings
-from node.errors import Transient
+from node.errors import ConfigurationError, Transient
 from node.process import CONFIGURATION_EXIT
 from node.task import Said, Task, said
 
@@ -23,10 +23,9 @@ ENDS_WITHIN_S = 5.0
 class ChildEnded(Transient):
     """The process ended, or said what nobody understands."""
 
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
-        """`exit_code` as in Popen."""
-        super().__init__(message)
-        self.exit_code = exit_code
+
+class ConfigurationRefused(ConfigurationError):
+    """The process found its configuration wrong, and has said so on standard error."""
 
 
 class Child:
@@ -50,7 +49,7 @@ class Child:
         self._send(task.line())
 
     def hear(self, within_s: float) -> Said | None:
-        """The next thing it says; None when it says nothing in time. Raises ChildEnded."""
+        """The next thing it says; None when it says nothing in time. Raises ChildEnded, ConfigurationRefused."""
         try:
             line = self._heard.get(timeout=within_s)
         except queue.Empty:
@@ -98,16 +97,16 @@ class Child:
                 self._heard.put(line)
         self._heard.put(b"")
 
-    def _last_words(self) -> ChildEnded:
+    def _last_words(self) -> ChildEnded | ConfigurationRefused:
         try:
             code = self._process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             self.kill()
             return ChildEnded("the worker process closed its pipe, and was killed")
         self.kill()
+        if code == CONFIGURATION_EXIT:
+            return ConfigurationRefused("the worker process found its configuration wrong")
         if code < 0:
             hint = ": out of memory?" if code == -signal.SIGKILL else ""
-            return ChildEnded(f"the worker process died of {signal.Signals(-code).name}{hint}", code)
-        if code == CONFIGURATION_EXIT:
-            return ChildEnded("the worker process found its configuration wrong", code)
-        return ChildEnded(f"the worker process ended with exit code {code}", code)
+            return ChildEnded(f"the worker process died of {signal.Signals(-code).name}{hint}")
+        return ChildEnded(f"the worker process ended with exit code {code}")

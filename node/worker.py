@@ -19,9 +19,8 @@ import structlog
 from node.attempt import Attempt
 from node.child import Child, ChildEnded
 from node.config import Settings
-from node.errors import ConfigurationError
 from node.heartbeat import Heartbeat
-from node.process import CONFIGURATION_EXIT, RestartDelay
+from node.process import RestartDelay
 from node.recovery import open_or_rebuild
 from node.task import Ready
 from storage import Database, DataFolder, queue
@@ -41,7 +40,7 @@ def work(settings: Settings, stop: threading.Event, place: str | None = None) ->
 
     A place is a lock: whoever holds it knows that a lease under its name is a dead worker's, and gives it back at once.
 
-    Raises ConfigurationError when the bundle or the device is not what the settings say, ChildEnded when the process
+    Raises ConfigurationRefused when the bundle or the device is not what the settings say, ChildEnded when the process
     that loads them dies of it, FolderInUse when the place is taken.
     """
     folder = DataFolder(settings.data_folder)
@@ -96,7 +95,7 @@ class Watchdog:
     def run(self) -> None:
         """Work until the stop, and leave no child behind.
 
-        Raises ConfigurationError, and ChildEnded when not even the first child gets ready.
+        Raises ConfigurationRefused, and ChildEnded when not even the first child gets ready.
         """
         try:
             while not self._stop.is_set():
@@ -143,8 +142,6 @@ class Watchdog:
 
     def _bury(self, ended: ChildEnded) -> None:
         """The child is dead; a next one starts after a delay that grows while they do not live long."""
-        if ended.exit_code == CONFIGURATION_EXIT:
-            raise ConfigurationError("the worker cannot start, for the reason above")
         if not self._was_ready:
             raise ended
         lived_s = time.monotonic() - self._child.started_at_s if self._child else 0.0

@@ -49,7 +49,8 @@ def serve(config: Config = DEFAULT) -> None:
         try:
             run(settings, stop)
         except StartFailed as failed:
-            say(str(failed))
+            if failed.exit_code != CONFIGURATION_EXIT:  # then the process has said it all
+                say(str(failed))
             raise typer.Exit(failed.exit_code) from None
 
 
@@ -155,8 +156,12 @@ def version(as_json: AsJson = False) -> None:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can mend is said in one line each, without a traceback."""
+    from node.child import ConfigurationRefused
+
     try:
         yield
+    except ConfigurationRefused:
+        raise typer.Exit(CONFIGURATION_EXIT) from None
     except ConfigurationError as error:
         say(str(error))
         raise typer.Exit(CONFIGURATION_EXIT) from None

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from node.child import ChildEnded
+from node.child import ChildEnded, ConfigurationRefused
 from node.config import Destination, Settings
-from node.errors import ConfigurationError
 from node.heartbeat import Heartbeat, pulse
 from node.task import Analysed, Failed, Message, Progress, Ready
 from node.worker import Watchdog, work
@@ -227,7 +226,7 @@ def test_a_stop_gives_the_job_back_when_it_does_not_end_soon(bench: Bench, db: D
 def test_a_wrong_configuration_ends_the_worker(bench: Bench, db: Database) -> None:
     (bench.folder / "fake_child.py").write_text("import sys; sys.exit(2)")
     bench.run(Settings(data_folder=db.folder.root))
-    assert isinstance(bench.error, ConfigurationError)
+    assert isinstance(bench.error, ConfigurationRefused)
 
 
 def test_a_child_that_dies_while_it_loads_ends_a_worker_that_never_worked(bench: Bench, db: Database) -> None:
