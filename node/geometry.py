@@ -20,6 +20,7 @@ ORTHONORMAL = 2e-3
 SAME_DIRECTION = 2e-3
 IRREGULAR_FRACTION = 0.1
 MAXIMUM_SHEAR_DEGREES = 1.0
+OBLIQUE_DEGREES = 0.5
 
 Floats = NDArray[np.float64]
 
@@ -81,6 +82,19 @@ def stack(frames: Sequence[Frame]) -> Stack:
     for index, place in zip(order, number, strict=True):
         places[int(place)] = int(index)
     return Stack(tuple(places), affine, frames[0].size)
+
+
+def orientation(affine_mm: Floats) -> str:
+    """Which way the planes lie in the patient, such as "sagittal, 3.9 degrees oblique".
+
+    >>> orientation(np.diag([-1.0, 1.0, 2.0, 1.0])[:, [2, 1, 0, 3]])
+    'axial'
+    """
+    normal = np.abs(np.cross(affine_mm[:3, 2], affine_mm[:3, 1]))
+    normal /= np.linalg.norm(normal)
+    name = ("sagittal", "coronal", "axial")[int(normal.argmax())]
+    tilt = float(np.degrees(np.arccos(np.clip(normal.max(), -1, 1))))
+    return name if tilt < OBLIQUE_DEGREES else f"{name}, {tilt:.1f} degrees oblique"
 
 
 def _plane(frames: Sequence[Frame]) -> tuple[Floats, Floats, Floats, Floats]:
