@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from storage.digest import ContentHash
 from storage.engine import Database
 from storage.errors import FileAltered, StorageFull
-from storage.folder import DataFolder
+from storage.folder import DataFolder, make_durably, sync
 from storage.schema import doomed_files, instances, jobs, one_of, results
 from storage.states import JobState
 
@@ -153,7 +153,7 @@ def delete_doomed(folder: DataFolder, db: Database) -> int:
     for path in paths:
         folder.path(path).unlink(missing_ok=True)
     for parent in {folder.path(path).parent for path in paths}:
-        _sync_folder(parent)
+        sync(parent)
     for batch in _batches(paths):
         with db.transaction() as connection:
             connection.execute(doomed_files.delete().where(doomed_files.c.path.in_(batch)))
@@ -197,22 +197,10 @@ def _name(area: Area, name_hint: str, digest: ContentHash) -> str:
 
 def _rename_durably(folder: DataFolder, source: Path, target: Path) -> None:
     """The renamed file and its folder survive a power cut once this returns."""
-    try:
-        target.parent.mkdir(mode=0o700)
-        _sync_folder(target.parent.parent)
-    except FileExistsError:
-        pass
+    make_durably(target.parent)
     folder.path(str(target.relative_to(folder.root)))
     source.rename(target)
-    _sync_folder(target.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
 
 
 def _area(path: str) -> Area:

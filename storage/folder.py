@@ -29,14 +29,14 @@ class DataFolder:
         return self.root / "neurossl.sqlite"
 
     def create(self) -> None:
-        """Make what is missing, and take away what others may do.
+        """Make what is missing, durably, and take away what others may do.
 
         Raises FolderUnusable when that fails, or when a part of it is a link to somewhere else.
         """
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.root, *(self.root / part for part in _PARTS)):
-                folder.mkdir(mode=0o700, exist_ok=True)
+                make_durably(folder)
                 if folder != self.root and folder.is_symlink():
                     raise FolderUnusable(f"{folder}: is a link; a data folder must hold its own folders")
                 folder.chmod(0o700)
@@ -77,6 +77,26 @@ class DataFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+def make_durably(folder: Path) -> None:
+    """A folder of ours that survives a power cut once this returns; one that exists is left as it is."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    else:
+        sync(folder.parent)
+
+
+def sync(folder: Path) -> None:
+    """The names in a folder survive a power cut once this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _flock(descriptor: int, path: Path, wait_s: float) -> None:

@@ -291,7 +291,6 @@ def recover(folder: DataFolder) -> Database:
     """What the service does at its start."""
     db = open_database(folder)
     engine.quick_check(db)
-    files.sweep(folder, db, NOW, grace_s=0)
     contents = {content_of(number): number for number in (1, 2)}
     for path in list(files.orphans(folder, db)):
         file = files.read_back(folder, path)
@@ -300,6 +299,7 @@ def recover(folder: DataFolder) -> Database:
             files.discard(folder, db, path)
     queue.release(db, "", NOW)
     outbox.release(db, NOW)
+    files.sweep(folder, db, NOW, grace_s=0)
     return db
 
 
