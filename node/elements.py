@@ -6,13 +6,23 @@ top level (PS3.3 C.7.6.16); `values` looks in all three places.
 
 import math
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, struct.error)
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """No warnings of pydicom: they quote values, which may be a patient's, and every value is checked here anyway."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def value(item: Dataset, keyword: str | tuple[int, int]) -> Any:

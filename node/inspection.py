@@ -17,7 +17,7 @@ from model.errors import VolumeError
 from model.slicing import Preprocessing
 from model.types import Scope, Slice, Volume
 from node.config import SelectionSettings
-from node.elements import number
+from node.elements import number, unwarned
 from node.errors import UnreadableInstance
 from node.frames import frames
 from node.geometry import GeometryError, Stack, orientation, stack
@@ -51,6 +51,7 @@ class Inspection:
     took_s: Mapping[str, float]
 
 
+@unwarned()
 def inspect(
     paths: Sequence[Path],
     settings: SelectionSettings,

@@ -94,8 +94,9 @@ def has_grid(headers: Sequence[Dataset], settings: SelectionSettings, *, trust_d
     `trust_declared`: that slices lie much farther apart than the header says is taken for missing slices.
     """
     for header in headers:
-        if count(header) != planes(header):
-            raise Refused(Reason.NO_GEOMETRY, f"{count(header)} frames, of which {planes(header)} are described")
+        described = len(items(header, "PerFrameFunctionalGroupsSequence"))
+        if count(header) > 1 and count(header) != described:
+            raise Refused(Reason.NO_GEOMETRY, f"{count(header)} frames, of which {described} have functional groups")
     found = frames(headers)
     if len(found) < settings.minimum_slices:
         raise Refused(Reason.TOO_FEW_SLICES, f"{len(found)}, at least {settings.minimum_slices} are needed")

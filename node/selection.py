@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 
 from node import rules, screening
 from node.config import SelectionSettings
-from node.elements import number, text
+from node.elements import number, text, unwarned
 from node.geometry import GeometryError
 from node.pixels import Location
 from node.reasons import Reason
@@ -73,6 +73,7 @@ def select(
     return Selection(None if best is None else series[best], verdicts)
 
 
+@unwarned()
 def judge(series: SeriesHeaders, settings: SelectionSettings, own_manufacturer: str = "NeuroSSL") -> Verdict:
     """The verdict on one series."""
     header = series.headers[0] if series.headers else Dataset()

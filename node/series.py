@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 
 from model.types import SourceFrame, Volume
 from node.config import SelectionSettings
-from node.elements import text
+from node.elements import text, unwarned
 from node.errors import UnreadableInstance
 from node.frames import Frame, frames
 from node.geometry import GeometryError, Stack, stack
@@ -48,7 +48,7 @@ def read_series(paths: Iterable[Path]) -> Reading:
     """The headers of these files, grouped by series in the order of the paths; a file that belongs to none is named."""
     groups: dict[str, dict[str, tuple[Dataset, Path, Location | None]]] = defaultdict(dict)
     unreadable = []
-    with _collector_paused():
+    with _collector_paused(), unwarned():
         for path in paths:
             try:
                 header, pixels = open_header(path)
@@ -63,6 +63,7 @@ def read_series(paths: Iterable[Path]) -> Reading:
     return Reading(found, unreadable)
 
 
+@unwarned()
 def read_volume(series: SeriesHeaders, maximum_bytes: int, settings: SelectionSettings | None = None) -> Volume:
     """The voxels of a series in modality units on their grid in the patient.
 
