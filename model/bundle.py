@@ -65,7 +65,12 @@ class Bundle:
 
     @classmethod
     def untrained(cls, seed: int = 2025, preset: str | Architecture = "compact") -> Self:
-        """Random weights from a fixed seed, the same on every machine, for trying the node before any training."""
+        """Random weights from a fixed seed, the same on every machine, for trying the node before any training.
+
+        Raises BundleError for a preset that does not exist.
+        """
+        if isinstance(preset, str) and preset not in PRESETS:
+            raise BundleError(f"there is no preset {preset!r}; presets: {', '.join(PRESETS)}")
         architecture = preset if isinstance(preset, Architecture) else PRESETS[preset]
         arrays = {name: _initial(name, shape, seed) for name, shape in parameter_shapes(architecture).items()}
         provenance = {"source": f"random weights from seed {seed}; no data has shaped them"}

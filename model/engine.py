@@ -83,9 +83,9 @@ def choose(bundle: Bundle, device: str = "auto", precision: str = "auto", thread
 
         return OpenVinoEngine(bundle, precision, threads)
     if device.partition(":")[0] == "cuda":
-        from model.cuda_engine import CudaEngine
+        from model.torch_engine import TorchEngine
 
-        return CudaEngine(bundle, device, precision)
+        return TorchEngine(bundle, device, precision)
     raise DeviceError(f"{device!r} is no device: auto, cpu, cuda or cuda:N")
 
 

@@ -137,10 +137,15 @@ class Manifest(Part):
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
         except pydantic.ValidationError as error:
-            lines = (
-                f"{path}: {'.'.join(map(str, each['loc'])) or 'manifest'}: {each['msg']}" for each in error.errors()
-            )
-            raise BundleError("\n".join(lines)) from None
+            raise BundleError(_lines(str(path), error)) from None
+
+    @classmethod
+    def checked(cls, **values: Any) -> Self:
+        """From values that a user gave. Raises BundleError with one line per wrong key."""
+        try:
+            return cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            raise BundleError(_lines("manifest", error)) from None
 
     def to_json(self) -> str:
         """The text of manifest.json; the same manifest always gives the same text."""
@@ -158,3 +163,9 @@ class Manifest(Part):
             dropout_samples=self.dropout_samples,
             thresholds=self.thresholds.model_dump(),
         )
+
+
+def _lines(what: str, error: pydantic.ValidationError) -> str:
+    return "\n".join(
+        f"{what}: {'.'.join(map(str, each['loc'])) or 'manifest'}: {each['msg']}" for each in error.errors()
+    )

@@ -27,8 +27,7 @@ class OpenVinoEngine:
     def __init__(self, bundle: Bundle, precision: str = "float32", threads: int = 0) -> None:
         self.precision = precision
         self._core = ov.Core()
-        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "float16" or (precision == "bfloat16" and "BF16" not in capabilities):
+        if not computes_in(precision):
             raise DeviceError(f"this CPU does not compute in {precision}: set the precision to auto or float32")
         self.threads = threads or available_cores()
         self._encoder = self._compile(
@@ -75,6 +74,12 @@ class OpenVinoEngine:
     def _project(self, covariances: Array) -> Array:
         pieces = np.array_split(covariances, -(-len(covariances) // PROJECTED))
         return np.concatenate([self._projector.infer([piece])[0].copy() for piece in pieces])
+
+
+def computes_in(precision: str) -> bool:
+    """Whether this CPU has the instructions; float16 is left out, as hardly any CPU computes in it."""
+    capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return precision == "float32" or (precision == "bfloat16" and "BF16" in capabilities)
 
 
 def _projector_weight(bundle: Bundle, precision: str) -> NDArray[np.float32] | NDArray[np.uint16]:

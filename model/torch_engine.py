@@ -1,10 +1,12 @@
 """The engine for CUDA devices: torch, each batch size captured once as a CUDA graph and replayed.
 
-The batch is fitted to the memory that is free, and halved when the device runs out of it all the same.
+The batch is fitted to the memory that is free, and halved when the device runs out of it all the same. The same engine
+also runs eagerly or through torch.compile, and on a CPU; that is how the benchmark tries what was not chosen.
 """
 
 import gc
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,29 +20,28 @@ from model.uncertainty import DropoutHead, Masks
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LARGEST_BATCH = 256
+CPU_BATCH = 8
 MEMORY_SHARE = 0.5  # of the free memory, for one batch
-Network = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+Way = Literal["eager", "compiled", "captured"]
+Network = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-class CudaEngine:
-    """torch on one CUDA device; raises DeviceError when it is not there."""
+class TorchEngine:
+    """torch on one device; raises DeviceError when it is not there."""
 
-    name = "torch, CUDA graphs"
-
-    def __init__(self, bundle: Bundle, device: str = "cuda", precision: str = "float32") -> None:
-        self.precision = precision
-        where = cuda_device(device)
-        self.device = str(where)
-        self._network = OnePass(bundle, where, DTYPES[precision]).eval()
-        self._head = DropoutHead.read(bundle.weights.read).on(lambda array: torch.from_numpy(array).to(where))
-        self._side, self._where = bundle.manifest.architecture.img_size, where
-        self._graphs: dict[int, Graph] = {}
+    def __init__(self, bundle: Bundle, device: str = "cuda", precision: str = "float32", way: Way = "captured") -> None:
+        self._where = torch_device(device)
+        self.name, self.device, self.precision = f"torch {way}", str(self._where), precision
+        self._network, self._way = OnePass(bundle, self._where, DTYPES[precision]).eval(), way
+        self._head = DropoutHead.read(bundle.weights.read).on(self._moved)
+        self._side = bundle.manifest.architecture.img_size
+        self._ready: dict[int, Network] = {}
         self._batch = self._fitted()
 
     @torch.inference_mode()
     def answer(self, images: Array, masks: Masks, progress: Progress | None = None) -> Answer:
         """See Engine.answer."""
-        moved = masks.on(lambda array: torch.from_numpy(array).to(self._where))
+        moved = masks.on(self._moved)
         logits, rollouts = [], []
 
         def one(part: Array) -> None:
@@ -55,20 +56,40 @@ class CudaEngine:
 
     def _encode(self, images: Array) -> Encoded:
         size = padded(len(images), self._batch)
-        if size not in self._graphs:
-            self._graphs[size] = Graph(self._network, (size, 1, self._side, self._side), self._where)
-        outputs = self._graphs[size].replay(torch.from_numpy(images))
+        if size not in self._ready:
+            self._ready[size] = self._made_ready(size)
+        filled = torch.from_numpy(images)
+        if size > len(images):
+            filled = torch.cat([filled, filled.new_zeros(size - len(images), *filled.shape[1:])])
+        outputs = self._ready[size](filled.to(self._where))
         return Encoded(*(each[: len(images)].clone() for each in outputs))
+
+    def _made_ready(self, size: int) -> Network:
+        """The network for one batch size."""
+        if self._way == "captured":
+            return Graph(self._network, (size, 1, self._side, self._side), self._where).replay
+        if self._way == "eager":
+            return self._network
+        from torch._inductor import config  # weights become constants of the compiled code
+
+        config.freezing = True
+        compiled: Network = torch.compile(self._network, dynamic=False)
+        return compiled
 
     def _forget(self) -> None:
         """Give captured graphs and cached blocks back before a smaller batch is tried."""
-        self._graphs.clear()
+        self._ready.clear()
         gc.collect()
         torch.cuda.empty_cache()
+
+    def _moved(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self._where)
 
     @torch.inference_mode()
     def _fitted(self) -> int:
         """The largest power of two whose activations fit into the free memory, measured with one pass of 8 slices."""
+        if self._where.type != "cuda":
+            return CPU_BATCH
         torch.cuda.reset_peak_memory_stats(self._where)
         before = torch.cuda.memory_allocated(self._where)
         try:
@@ -96,14 +117,16 @@ class Graph:
             self._outputs = network(self._input)
 
     def replay(self, images: Tensor) -> tuple[Tensor, ...]:
-        """images, at most as many as were captured -> the outputs, valid until the next replay."""
-        self._input[: len(images)].copy_(images, non_blocking=True)
+        """images of the captured shape -> the outputs, valid until the next replay."""
+        self._input.copy_(images)
         self._graph.replay()
         return self._outputs
 
 
-def cuda_device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
     """Raises DeviceError when this torch or this machine does not have the device."""
+    if name == "cpu":
+        return torch.device("cpu")
     if not torch.cuda.is_available():
         raise DeviceError(f"device {name}: torch {torch.__version__} finds no CUDA device on this machine")
     device = torch.device(name if ":" in name else f"{name}:0")
