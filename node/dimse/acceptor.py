@@ -33,8 +33,10 @@ LONGEST_REPORT_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Received:
-    """An instance that is coming in. Its data set comes from the network as `data` is taken, once; a piece is valid
-    until the next one is taken."""
+    """An instance that is coming in.
+
+    Its data set comes from the network as `data` is taken, once; a piece is valid until the next one is taken.
+    """
 
     calling_ae_title: str
     host: str

@@ -154,7 +154,7 @@ class Connection:
         with contextlib.suppress(ConnectionLost, DeadlinePassed, OSError):
             if last_word:
                 self.send(last_word, LINGER_S)
-            self._plain_shutdown()
+            self._end_writing()
             passed_over = 0
             while passed_over < LINGER_BYTES:
                 self._start = self._end = 0
@@ -162,7 +162,7 @@ class Connection:
                 passed_over += self._end
         self.close()
 
-    def _plain_shutdown(self) -> None:
+    def _end_writing(self) -> None:
         if not isinstance(self._socket, ssl.SSLSocket):
             self._socket.shutdown(socket.SHUT_WR)
 

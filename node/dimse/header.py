@@ -5,6 +5,7 @@ Only the bytes up to (0020,1208) are read, as they come, and forgotten again: th
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from node.dimse.contexts import BIG_ENDIAN
@@ -13,7 +14,7 @@ from node.dimse.errors import Unparsable
 
 LOOK_BYTES = 64 * 1024  # looked at in one go
 LONGEST_HEADER_BYTES = 1024 * 1024
-ITEM_MARK, ITEM_MARK_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+ITEM_MARK, ITEM_MARK_BIG_ENDIAN = re.compile(rb"\xfe\xff\x00\xe0"), re.compile(rb"\xff\xfe\xe0\x00")
 HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
 MOST_INSTANCES = 1_000_000
 
@@ -96,7 +97,7 @@ def _decode(found: dict[str, str]) -> Header:
 def _check_depth(data: bytes, transfer_syntax: str) -> None:
     """Walk what was looked at, if its sequences could nest too deep; further into the file it is the worker's risk."""
     mark = ITEM_MARK_BIG_ENDIAN if transfer_syntax == BIG_ENDIAN else ITEM_MARK
-    if data.count(mark, 0, LOOK_BYTES) <= HARMLESS_ITEMS:
+    if next(islice(mark.finditer(data, 0, LOOK_BYTES), HARMLESS_ITEMS, None), None) is None:
         return
     try:
         for _ in walk(data, transfer_syntax, complete=False):
