@@ -46,13 +46,10 @@ def read_header(data: Iterator[bytes | memoryview], transfer_syntax: str) -> tup
 
     Raises Unparsable.
     """
-    beginning, goal, complete = bytearray(), LOOK_BYTES, False
+    taken, goal = b"", LOOK_BYTES
     while True:
-        while len(beginning) < goal and not complete:
-            fragment = next(data, None)
-            complete = fragment is None
-            beginning += fragment or b""
-        taken = bytes(beginning)
+        more, complete = _take(data, goal - len(taken))
+        taken += more
         try:
             header = _parse(taken, transfer_syntax, complete)
         except NeedMore:
@@ -62,6 +59,18 @@ def read_header(data: Iterator[bytes | memoryview], transfer_syntax: str) -> tup
         else:
             _check_depth(taken, transfer_syntax)
             return header, taken
+
+
+def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
+    """At least so many bytes, and whether that was all there is."""
+    parts: list[bytes] = []
+    while count > 0:
+        fragment = next(data, None)
+        if fragment is None:
+            return b"".join(parts), True
+        parts.append(bytes(fragment))
+        count -= len(fragment)
+    return b"".join(parts), False
 
 
 def _parse(data: bytes, transfer_syntax: str, complete: bool) -> Header:
