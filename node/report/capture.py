@@ -7,9 +7,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import format_number_as_ds
 
-from node.report import codes
 from node.report.drawing import Pixels
-from node.report.envelope import Envelope, ascii_text, new_object, reference_item, referenced_series
+from node.report.envelope import Envelope, ascii_text, new_object, put_sources
 from node.report.identity import da, tm
 from node.report.overlay import Plane, direction
 from node.report.source import Reference, encoded
@@ -37,17 +36,10 @@ def secondary_capture(
     target.DerivationDescription = ascii_text(description, 1024)
     target.BurnedInAnnotation, target.RecognizableVisualFeatures = "NO", "YES"
     if sources:
-        _put_sources(target, sources)
+        put_sources(target, sources)
     _put_plane(envelope, target, plane)
     _put_pixels(target, pixels)
     return target
-
-
-def _put_sources(target: Dataset, sources: Sequence[Reference]) -> None:
-    target.SourceImageSequence = [reference_item(each) for each in sources]
-    for item in target.SourceImageSequence:
-        item.PurposeOfReferenceCodeSequence = [codes.SOURCE_IMAGE_FOR_PROCESSING]
-    target.ReferencedSeriesSequence = referenced_series(sources)
 
 
 def _put_plane(envelope: Envelope, target: Dataset, plane: Plane | None) -> None:

@@ -167,6 +167,14 @@ def _series_item(uid: str, references: Iterable[Reference]) -> Dataset:
     return item
 
 
+def put_sources(target: Dataset, sources: Sequence[Reference]) -> None:
+    """General Reference and Common Instance Reference (PS3.3 C.12.4, C.12.2): what a derived image was made from."""
+    target.SourceImageSequence = [reference_item(each) for each in sources]
+    for item in target.SourceImageSequence:
+        item.PurposeOfReferenceCodeSequence = [codes.SOURCE_IMAGE_FOR_PROCESSING]
+    target.ReferencedSeriesSequence = referenced_series(sources)
+
+
 def ascii_text(text: str, limit: int = 1024) -> str:
     """`text` in printable ASCII without backslash, cut to `limit`: safe in every character set and representation.
 

@@ -13,11 +13,11 @@ from highdicom.pm import ParametricMap, RealWorldValueMapping
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as public
-from pydicom.uid import ParametricMapStorage
+from pydicom.uid import UID, MRImageStorage, ParametricMapStorage
 
 from model.types import Prediction
 from node.report import codes
-from node.report.envelope import Envelope, new_object, referenced_series
+from node.report.envelope import Envelope, new_object, put_sources
 from node.report.source import TYPE_2, Reference, encoded
 
 KIND = "parametric_map"
@@ -40,8 +40,7 @@ def parametric_map(envelope: Envelope, prediction: Prediction, images: Sequence[
     common = new_object(envelope, ParametricMapStorage, KIND, 1, KIND, "OT")
     for element in common.elements():
         target[element.tag] = element
-    del target.SourceImageSequence  # the one shadow; every image of the series went into every slice
-    target.ReferencedSeriesSequence = referenced_series(images)
+    put_sources(target, images)  # every image of the series went into every slice
     target.FrameOfReferenceUID = frame_of_reference
     target.SeriesNumber = envelope.context.settings.series_number + SERIES_NUMBER
     target.SeriesDescription = "AI dementia attention rollout (RUO)"
@@ -102,12 +101,12 @@ def _functional_groups(
 
 
 def _shadow(envelope: Envelope) -> Dataset:
-    """What highdicom wants to know of a source image, without the values that it would refuse."""
+    """What highdicom wants to know of a source image: a plain MR one, without the values that it would refuse."""
     reference = envelope.source.references[encoded(envelope.header, "SOPInstanceUID").decode()]
     shadow = Dataset()
     shadow.StudyInstanceUID = envelope.source.study_instance_uid
     shadow.SeriesInstanceUID = reference.series_instance_uid
-    shadow.SOPClassUID, shadow.SOPInstanceUID = reference.sop_class_uid, reference.sop_instance_uid
+    shadow.SOPClassUID, shadow.SOPInstanceUID = MRImageStorage, UID(reference.sop_instance_uid)
     shadow.FrameOfReferenceUID = encoded(envelope.header, "FrameOfReferenceUID").decode("ascii", "replace")
     shadow.Rows = shadow.Columns = 1
     shadow.Modality, shadow.ImageOrientationPatient = "MR", [1, 0, 0, 0, 1, 0]

@@ -55,7 +55,7 @@ def text_report(
         _section(codes.PROCEDURE_DESCRIPTIONS, codes.PROCEDURE_DESCRIPTION, method),
     ]
     images = [*captures, key_slice.reference]
-    sections.append(_key_images(images))
+    sections.append(_key_images(captures, [key_slice.reference]))
     return _document(envelope, sections, images)
 
 
@@ -100,12 +100,9 @@ def _section(heading: CodedConcept, name: CodedConcept, lines: Iterable[str]) ->
     return container(heading, (text(name, each) for each in lines))
 
 
-def _key_images(references: Sequence[Reference]) -> ContentItem:
-    """TID 2000 row 10: images without a purpose, which highdicom would give them."""
-    section = container(codes.KEY_IMAGES, (image(codes.SOURCE, each) for each in references))
-    for item in section.ContentSequence:
-        del item.ConceptNameCodeSequence
-    return section
+def _key_images(captures: Sequence[Reference], source: Sequence[Reference] = ()) -> ContentItem:
+    shown = [image(codes.VISUAL_EXPLANATION, each) for each in captures]
+    return container(codes.KEY_IMAGES, [*shown, *(image(codes.SOURCE, each) for each in source)])
 
 
 def _document(envelope: Envelope, sections: Sequence[ContentItem], referenced: Sequence[Reference]) -> Dataset:

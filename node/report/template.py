@@ -89,8 +89,7 @@ def _item_findings(place: str, item: Dataset) -> Iterator[str]:
     value_type = str(item.get("ValueType", ""))
     if value_type not in HOLDS:
         yield f"item {place}: value type {value_type or 'missing'}"
-    named = () if value_type == "IMAGE" else ("ConceptNameCodeSequence",)
-    for keyword in (*named, *HOLDS.get(value_type, ())):
+    for keyword in ("ConceptNameCodeSequence", *HOLDS.get(value_type, ())):
         if keyword not in item or item[keyword].is_empty:
             yield f"item {place}: {keyword} is missing or empty"
     if value_type == "CONTAINER" and item.get("ContinuityOfContent") != "SEPARATE":

@@ -9,7 +9,7 @@ from model.types import Slice
 from node.report import codes
 from node.report.template import items
 from tests import reports
-from tests.factories import ABSENT, mr_series
+from tests.factories import ABSENT, enhanced_mr, mr_series
 
 SERIES = mr_series(slices=4, rows=16, columns=16)
 MADE = reports.prediction(SERIES, slices=7)
@@ -57,7 +57,16 @@ def test_it_refers_to_every_image_of_the_series() -> None:
     (series,) = dataset.ReferencedSeriesSequence
     referenced = [each.ReferencedSOPInstanceUID for each in series.ReferencedInstanceSequence]
     assert referenced == [each.SOPInstanceUID for each in SERIES]
-    assert "SourceImageSequence" not in dataset
+    assert [each.ReferencedSOPInstanceUID for each in dataset.SourceImageSequence] == referenced
+
+
+def test_it_can_be_made_from_a_multi_frame_source() -> None:
+    series = [enhanced_mr(slices=6, rows=16, columns=16)]
+    dataset = reports.of_kind(reports.build(series, MADE, reports.context(parametric_map=True)), "parametric_map")
+    assert dataset.NumberOfFrames == 7
+    assert (
+        dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPClassUID == series[0].SOPClassUID
+    )
 
 
 @pytest.mark.parametrize("reason", ["no frame of reference", "no place of one slice"])
