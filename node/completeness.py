@@ -46,14 +46,17 @@ class Silence:
     """How long each study has been silent, measured by a clock that nobody can set.
 
     The stored times are wall-clock times, which a time server or an operator moves. So the wall clock is believed only
-    for the part of a silence that this process could not watch, and never for a time in the future.
+    for the part of a silence that this process could not watch, and never for a time in the future. While nobody
+    listened, it was not the sender who was silent: that time does not count, nor what was before it.
     """
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[tuple[int, int], float]] = {}
         self._watched_at: float | None = None
 
-    def until(self, studies: Iterable[Study], now: datetime, monotonic_s: float) -> dict[str, datetime]:
+    def until(
+        self, studies: Iterable[Study], now: datetime, monotonic_s: float, *, listening: bool = True
+    ) -> dict[str, datetime]:
         """For each study, its last instance's time plus the silence since: the `now` for `is_complete`."""
         watched_s = float("inf") if self._watched_at is None else monotonic_s - self._watched_at
         self._watched_at = monotonic_s
@@ -62,7 +65,9 @@ class Silence:
         for study in studies:
             uid, version = study.study_instance_uid, (study.revision, study.instances)
             known = before.get(uid)
-            if known is not None and known[0] == version:
+            if not listening:
+                since = monotonic_s
+            elif known is not None and known[0] == version:
                 since = known[1]
             else:
                 unseen_s = (now - study.last_received_at).total_seconds()

@@ -16,15 +16,16 @@ from node.delivery import refuse_unconfigured
 from node.dimse import scu
 from node.dimse.scu import Peer
 from node.errors import NodeError
-from node.heartbeat import pulse
+from node.heartbeat import Pulse, pulse
 from node.scheduler import Act
 from storage import Database, DataFolder, files, queue, retention, studies
-from storage.errors import NotFound
+from storage.errors import FolderInUse, NotFound
 from storage.records import Study
 
 log = structlog.get_logger()
 
 COUNT_EVERY_S = 15.0
+SILENT_S = 5.0  # it gives a sign of life every second
 
 
 def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...]:
@@ -52,16 +53,18 @@ class CompletenessWatch:
     ) -> None:
         """`monotonic` is the clock that nobody can set."""
         self._settings = settings
-        self._locks = folder.path("locks")
+        self._folder = folder
         self._db = db
         self._monotonic = monotonic
         self._silence = completeness.Silence()
+        self._deaf_since_s: float | None = None
 
     def look(self) -> None:
         """Once around."""
-        receiving = studies.receiving(self._db)
-        ends = self._silence.until(receiving, _now(), self._monotonic())
-        open_senders = self._open_senders() if receiving else set()
+        receiving, now_s = studies.receiving(self._db), self._monotonic()
+        listener = pulse(self._folder.path("locks"), "listener") if receiving else None
+        ends = self._silence.until(receiving, _now(), now_s, listening=self._is_listening(listener, now_s))
+        open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else set()
         for study in receiving:
             rule = completeness.is_complete(
                 study,
@@ -73,10 +76,21 @@ class CompletenessWatch:
             if rule is not None:
                 self._queue(study, rule)
 
-    def _open_senders(self) -> set[str]:
-        """Who holds an association open, as the listener says in its sign of life."""
-        sign = pulse(self._locks, "listener")
-        return set(sign.facts.get("senders", ())) if sign and sign.beats else set()
+    def _is_listening(self, listener: Pulse | None, now_s: float) -> bool:
+        """Whether senders can reach us. A listener that stays away holds up no study for ever."""
+        if listener is None or (listener.state == "ready" and listener.age_s < SILENT_S and self._is_held("listener")):
+            self._deaf_since_s = None
+            return True
+        if self._deaf_since_s is None:
+            self._deaf_since_s = now_s
+        return now_s - self._deaf_since_s > self._settings.listener.idle_timeout_s
+
+    def _is_held(self, lock: str) -> bool:
+        try:
+            with self._folder.lock(lock):
+                return False
+        except FolderInUse:
+            return True
 
     def _queue(self, study: Study, rule: str) -> None:
         job = studies.mark_stable(self._db, study, rule, self._settings.worker.maximum_attempts, _now())

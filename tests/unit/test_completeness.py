@@ -92,6 +92,15 @@ def test_a_stored_time_in_the_far_future_freezes_no_study() -> None:
     assert is_complete(future, end, SETTINGS) is not None
 
 
+def test_time_in_which_nobody_listened_is_no_silence_of_the_sender() -> None:
+    silence = Silence()
+    (end,) = silence.until([study()], after(3600), 0.0, listening=False).values()
+    assert end == START  # an office that starts before the listener does
+    assert ends(silence, after(3610), 10.0) == after(10)
+    silence.until([study()], after(3640), 40.0, listening=False)
+    assert ends(silence, after(3650), 50.0) == after(10)
+
+
 def test_a_new_instance_begins_the_silence_anew() -> None:
     silence = Silence()
     ends(silence, after(0), 0.0)
