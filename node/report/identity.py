@@ -28,9 +28,6 @@ def derived_uid(*parts: str) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, _SEPARATOR.join(parts)).int}"
 
 
-IMPLEMENTATION_CLASS_UID = derived_uid("implementation class", "neurossl node")
-
-
 def digest(parts: Iterable[str]) -> str:
     """SHA-256 of the sorted parts: the order in which instances arrived leaves no trace."""
     return sha256(_SEPARATOR.join(sorted(parts)).encode()).hexdigest()
