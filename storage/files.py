@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -151,7 +151,8 @@ def delete_doomed(folder: DataFolder, db: Database) -> int:
     with db.reading() as connection:
         paths = list(connection.execute(sa.select(doomed_files.c.path)).scalars())
     for path in paths:
-        folder.path(path).unlink(missing_ok=True)
+        with suppress(IsADirectoryError):  # put there by someone else: not ours to delete
+            folder.path(path).unlink(missing_ok=True)
     for parent in {folder.path(path).parent for path in paths}:
         sync(parent)
     for batch in _batches(paths):

@@ -1,6 +1,8 @@
 """Received instances: registered once, in one transaction, before the sender hears of success."""
 
+import stat
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from storage import events, moves, studies
 from storage.engine import Database
 from storage.records import Instance, Registration, Series, Study
-from storage.schema import columns, instances, series
+from storage.schema import columns, doomed_files, instances, series
 from storage.schema import studies as studies_table
 from storage.states import StudyState
 
@@ -18,8 +20,8 @@ def register(db: Database, instance: Instance, *, expected_instances: int | None
     """Note an instance whose file is durable.
 
     A study that was stable goes back to RECEIVING with its next revision. DUPLICATE and CONFLICT leave the rows as they
-    are, but a duplicate is taken in place of a stored file that has gone; the caller then drops its own file with
-    `files.discard`, which keeps what a row refers to.
+    are, but a duplicate is taken in place of a stored file that has gone or was cut short; the caller then drops its
+    own file with `files.discard`, which keeps what a row refers to.
 
     Raises DatabaseBusy, StorageFull, DatabaseUnusable: then nothing is noted, and the sender must not hear of success.
     """
@@ -139,14 +141,24 @@ def _again(db: Database, connection: sa.Connection, known: Instance, instance: I
     study = studies.find(connection, known.study_instance_uid)
     if study is not None and sender not in study.calling_ae_titles:
         connection.execute(_GROW_STUDY, {"uid": study.study_instance_uid, "calling_ae_titles": _with(study, sender)})
-    if known.path != instance.path and not db.folder.path(known.path).is_file():
+    if known.path != instance.path and not _is_there(db.folder.path(known.path), known.size_bytes):
+        connection.execute(sqlite.insert(doomed_files).values(path=known.path).on_conflict_do_nothing())
         connection.execute(
             instances.update()
             .where(instances.c.sop_instance_uid == uid)
             .values(**_values(instance, "path", "size_bytes", "transfer_syntax_uid"))
         )
-        note("instance stored again", f"{uid}: its file had gone, {sender} sent it again")
+        note("instance stored again", f"{uid}: its file was lost, {sender} sent it again")
     return Registration.DUPLICATE
+
+
+def _is_there(path: Path, size_bytes: int) -> bool:
+    """A glance at the file: whether its content is whole, `files.verify` tells when it is used."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size_bytes
 
 
 def _with(study: Study, calling_ae_title: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Instance:
     modality: str  # "" where the header has none
     path: str  # relative to the data folder
     sha256: str  # of the encoded data set, without preamble and meta header
-    size_bytes: int
+    size_bytes: int  # of the file
     calling_ae_title: str
     received_at: datetime
 

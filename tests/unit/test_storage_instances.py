@@ -63,16 +63,24 @@ def test_a_duplicate_from_another_peer_adds_it_to_the_senders(db: Database) -> N
     assert studies.get(db, STUDY).calling_ae_titles == ("PACS1", "PACS2")
 
 
-def test_a_duplicate_replaces_a_file_that_has_gone(db: Database) -> None:
+@pytest.mark.parametrize("damage", ["gone", "cut short", "a folder"])
+def test_a_duplicate_replaces_a_file_that_is_lost(db: Database, damage: str) -> None:
     first = stored.received(db)
-    db.folder.path(first.path).unlink()
+    path = db.folder.path(first.path)
+    path.unlink()
+    if damage == "cut short":
+        path.write_bytes(b"data")
+    if damage == "a folder":
+        path.mkdir()
     file = files.write(db.folder, first.sop_instance_uid, [b"data set 1 of " + STUDY.encode()])
-    again = stored.instance(path=file.path, sha256=file.sha256)
+    again = stored.instance(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes)
     assert instances.register(db, again, expected_instances=None, now=after(9)) is Registration.DUPLICATE
     files.discard(db.folder, db, file.path)
     found = instances.of_study(db, STUDY)[0]
     files.verify(db.folder, found.path, found.sha256)
     assert events.of_study(db, STUDY)[-1].name == "instance stored again"
+    assert files.sweep(db.folder, db, NOW).doomed == 1
+    assert path.exists() == (damage == "a folder")
 
 
 def test_another_content_under_the_same_uid_is_refused_and_noted(db: Database) -> None:
