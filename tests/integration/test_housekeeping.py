@@ -1,0 +1,207 @@
+"""The periodic acts of the office, each on a real database."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+
+from node.config import CountSource, Settings
+from node.heartbeat import Heartbeat
+from node.housekeeping import CompletenessWatch, Counting, acts, give_back_leases, retire, sweep
+from node.scheduler import Act, Scheduler
+from storage import Database, queue, studies
+from storage.states import JobState, StudyState
+from tests import stored
+from tests.destination import wait_until
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    with stored.opened(tmp_path / "data") as database:
+        yield database
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def watch(db: Database, clock: Clock, **completeness: Any) -> CompletenessWatch:
+    settings = Settings(data_folder=db.folder.root, completeness={"quiet_period_s": 60, **completeness})
+    return CompletenessWatch(settings, db.folder, db, clock)
+
+
+def test_a_study_that_fell_silent_is_queued_once(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock).look
+    stored.received(db, 1, now=now())
+    look()
+    clock.s = 59
+    look()
+    assert queue.listing(db) == []
+    clock.s = 61
+    look()
+    look()
+    (job,) = queue.listing(db)
+    assert (job.state, job.revision, job.maximum_attempts) == (JobState.QUEUED, 1, 3)
+    assert job.reason == "no instance came for 60 s"
+
+
+def test_a_late_instance_leads_to_a_second_job(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock).look
+    stored.received(db, 1, now=now())
+    look()
+    clock.s = 61
+    look()
+    stored.received(db, 2, now=now())
+    look()
+    clock.s = 122
+    look()
+    assert [job.revision for job in queue.listing(db)] == [2, 1]
+
+
+def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock).look
+    stored.received(db, 1, now=now() - timedelta(hours=1))
+    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+        for clock.s in (0, 50, 100):  # it is starting
+            look()
+        listener.beat("ready")
+        look()
+        assert queue.listing(db) == []
+    for clock.s in (150, 170):  # the listener has stopped
+        look()
+    assert queue.listing(db) == []
+    clock.s = 150 + 301  # and stays away for longer than an association may idle
+    look()
+    clock.s += 61
+    look()
+    assert len(queue.listing(db)) == 1
+
+
+def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock).look
+    stored.received(db, 1, now=now(), sender="SCANNER")
+    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+        listener.beat("ready", senders=["SCANNER"])
+        look()
+        clock.s = 100
+        listener.beat("ready", senders=["SCANNER"])
+        look()
+        assert queue.listing(db) == []
+        listener.beat("ready", senders=[])
+        look()
+        assert len(queue.listing(db)) == 1
+
+
+def test_a_peer_is_asked_how_many_instances_a_study_has(db: Database) -> None:
+    asked: list[str] = []
+
+    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked.append(str(event.identifier.StudyInstanceUID))
+        match = Dataset()
+        match.QueryRetrieveLevel, match.StudyInstanceUID = "STUDY", asked[-1]
+        match.NumberOfStudyRelatedInstances = 2
+        yield 0xFF00, match
+
+    ae = AE("PACS")
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
+    assert server is not None
+    source = CountSource(ae_title="PACS", host="127.0.0.1", port=server.server_address[1])
+    counting = Counting(Settings(data_folder=db.folder.root), source, db)
+    try:
+        stored.received(db, 1, now=now())
+        counting.ask()
+        counting.ask()  # nothing new: not asked again
+        assert asked == [stored.STUDY]
+        assert studies.get(db, stored.STUDY).expected_instances == 2
+        stored.received(db, 2, now=now())
+        watch(db, Clock()).look()
+        assert studies.get(db, stored.STUDY).state is StudyState.STABLE
+        assert "2 instances" in queue.listing(db)[0].reason
+    finally:
+        server.shutdown()
+
+
+def test_a_peer_that_does_not_count_delays_nothing(db: Database) -> None:
+    stored.received(db, 1, now=now())
+    source = CountSource(ae_title="PACS", host="127.0.0.1", port=1)
+    Counting(Settings(data_folder=db.folder.root), source, db).ask()
+    assert studies.get(db, stored.STUDY).expected_instances is None
+
+
+def test_a_lease_that_ended_goes_back(db: Database) -> None:
+    stored.queued(db, now=now() - timedelta(hours=1))
+    job = queue.claim(db, "worker-1:1", 60, now() - timedelta(minutes=10))
+    assert job is not None
+    give_back_leases(db)
+    assert queue.get(db, job.job_id).state is JobState.QUEUED
+
+
+def test_retention_and_sweep_take_only_what_has_ended(db: Database) -> None:
+    ended = stored.delivered(db, study="1.2.1")
+    waiting = stored.reported(db, study="1.2.2")
+    settings = Settings(data_folder=db.folder.root, retention={"keep_studies_days": 0, "keep_results_days": 0})
+    retire(settings, db.folder, db)
+    sweep(db.folder, db)
+    assert [job.job_id for job in queue.listing(db)] == [waiting.job_id]
+    assert ended.job_id != waiting.job_id
+
+
+def test_every_act_runs_and_a_failing_one_comes_again(db: Database) -> None:
+    runs: list[int] = []
+
+    def fails() -> None:
+        runs.append(1)
+        raise RuntimeError("Doe^Jane")
+
+    real = acts(Settings(data_folder=db.folder.root), db.folder, db)
+    with Scheduler([*real, Act("fails", 0.1, fails)]) as scheduler:
+        wait_until(lambda: len(runs) >= 3, "the failing act to come again", 20)
+        wait_until(
+            lambda: all(
+                each["succeeded_s_ago"] is not None for name, each in scheduler.facts().items() if name != "fails"
+            ),
+            "every act to have run",
+            20,
+        )
+        facts = scheduler.facts()
+    assert facts["fails"]["succeeded_s_ago"] is None
+    assert "RuntimeError" in facts["fails"]["trouble"]
+    assert "Doe" not in facts["fails"]["trouble"]
+    assert {each["trouble"] for name, each in facts.items() if name != "fails"} == {None}
+
+
+def test_an_act_that_takes_long_is_not_run_twice_at_a_time() -> None:
+    inside, most = 0, 0
+    done = threading.Event()
+
+    def slow() -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        done.wait(0.5)
+        inside -= 1
+
+    with Scheduler([Act("slow", 0.1, slow)]):
+        done.wait(1.2)
+    assert most == 1
