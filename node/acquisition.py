@@ -88,8 +88,13 @@ def acquisition(header: Dataset) -> Acquisition:
         image_type=_coded(spots, "ImageType", "FrameType"),
         component=_coded(spots, "ComplexImageComponent") | _ge_component(header),
         agent=_agent(spots),
-        description=" | ".join(text(header, name) for name in ("SeriesDescription", "ProtocolName")),
+        description=described(header, "SeriesDescription", "ProtocolName"),
     )
+
+
+def described(header: Dataset, *keywords: str) -> str:
+    """What people wrote into these elements, with spaces for the underscores that they like."""
+    return " | ".join(text(header, keyword) for keyword in keywords).replace("_", " ")
 
 
 def _first(spots: Sequence[Dataset], *keywords: str) -> float | None:

@@ -11,7 +11,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from node.acquisition import acquisition
+from node.acquisition import acquisition, described
 from node.config import SelectionSettings
 from node.elements import items, number, places, text, words
 from node.frames import Frame, count, frames
@@ -137,7 +137,7 @@ def _is_head(header: Dataset) -> None:
     stated |= {text(region, "CodeMeaning").upper() for region in regions} - {""}
     if stated and not any(part in HEAD or "BRAIN" in part or "HEAD" in part for part in stated):
         raise Refused(Reason.NOT_HEAD, f"body part {', '.join(sorted(stated)).lower()[:40]}")
-    said = " ".join(text(header, name) for name in ("SeriesDescription", "ProtocolName", "StudyDescription"))
+    said = described(header, "SeriesDescription", "ProtocolName", "StudyDescription")
     hint = None if stated else OTHER_PARTS.search(said)
     if hint:
         raise Refused(Reason.NOT_HEAD, f"no body part is given, the description says {hint.group().lower()}")
