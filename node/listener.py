@@ -11,7 +11,7 @@ import structlog
 from node import intake
 from node.config import Settings
 from node.dimse.commitment import CommitmentReport
-from node.dimse.scp import Received, start_listener
+from node.dimse.scp import Received, Server, start_listener
 from node.dimse.status import Status
 from node.heartbeat import Heartbeat
 from node.proof import record_report
@@ -42,10 +42,15 @@ def listen(settings: Settings, stop: threading.Event) -> None:
             settings.listener, partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
         )
         while not stop.is_set():
-            heart.beat("ready", host=settings.listener.host, port=server.port, associations=server.associations)
+            heart.beat("ready", host=settings.listener.host, port=server.port, senders=_senders(server))
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
+
+
+def _senders(server: Server) -> list[str]:
+    """The calling AE titles that hold an association open: their studies are waited for (fault F34)."""
+    return sorted(getattr(server, "senders", ()))
 
 
 def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Status:
