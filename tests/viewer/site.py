@@ -45,6 +45,7 @@ TO_ORTHANC = ("/dicom-web", "/wado")
 @contextmanager
 def viewer(app: Path, orthanc_http_port: int) -> Iterator[str]:
     """Serve OHIF's `dist` folder in front of Orthanc; gives the address."""
+    app = app.resolve()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
