@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from node.config import Settings
 from node.errors import ConfigurationError, Transient
-from node.process import CONFIGURATION_EXIT
+from node.process import CONFIGURATION_EXIT, environment_for_children
 from node.task import Said, Task, said
 
 LONGEST_LINE_BYTES = 64 * 2**20
@@ -38,6 +38,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            env=environment_for_children(),
         )
         self.started_at_s = time.monotonic()
         self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()

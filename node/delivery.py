@@ -31,7 +31,7 @@ from storage.states import DeliveryState
 
 log = structlog.get_logger()
 
-TICK_S = 0.25
+TICK_S = 0.1
 DATABASE_PAUSE_S = 5.0
 STEPS_WITHIN_TIMEOUT = 8  # connecting, associating, sending, releasing: each may take a timeout
 

@@ -79,7 +79,7 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield from running
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
         yield _network(settings.listener)
-    yield _senders(settings.listener)
+    yield _senders(settings)
     yield from _tls(settings)
     yield from _model(settings.worker)
     yield from _peers(settings)
@@ -157,9 +157,15 @@ def _network(listener: Listener) -> Fact:
     return Fact("listener address", "ok", f"{listener.ae_title} can listen on {where}")
 
 
-def _senders(listener: Listener) -> Fact:
+def _senders(settings: Settings) -> Fact:
+    listener = settings.listener
     if not listener.allow:
         return Fact("senders", "warning", "listener.allow is empty: nobody may send")
+    titles = {each.ae_title for each in listener.allow}
+    for each in settings.destinations:
+        if each.proof == "commitment" and each.ae_title not in titles:
+            text = f"{each.ae_title} is not in listener.allow: its storage commitment reports may not come in"
+            return Fact("senders", "warning", text)
     return Fact(
         "senders",
         "ok",

@@ -77,6 +77,13 @@ def pulses(folder: Path) -> tuple[Pulse, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def forget_the_dead(folder: Path) -> None:
+    """Take away the signs of processes that died: of a worker, for example, that is no longer configured."""
+    for sign in pulses(folder):
+        if not sign.beats:
+            (folder / f"{sign.role}{SUFFIX}").unlink(missing_ok=True)
+
+
 def pulse(folder: Path, role: str) -> Pulse | None:
     """The last sign of life of `role`; None when there is none that can be read."""
     for _ in range(3):

@@ -32,7 +32,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...
     """Everything that the office does from time to time."""
     watch = CompletenessWatch(settings, folder, db)
     found = [
-        Act("completeness", 0.5, watch.look),
+        Act("completeness", 0.25, watch.look),
         Act("leases", 10, lambda: give_back_leases(db)),
         Act("unconfigured destinations", 10, lambda: refuse_unconfigured(db, settings, _now())),
         Act("sweep", 900, lambda: sweep(folder, db)),

@@ -29,6 +29,11 @@ def harden() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))
 
 
+def environment_for_children() -> dict[str, str]:
+    """Ours without the settings in it: children get their settings whole, and must not apply these a second time."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("NEUROSSL__")}
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set. A second SIGINT ends the process at once."""
     stop = threading.Event()

@@ -22,8 +22,8 @@ import structlog
 
 from node.config import Settings
 from node.errors import Permanent
-from node.heartbeat import STALE_S, Heartbeat, pulse
-from node.process import CONFIGURATION_EXIT, RestartDelay
+from node.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
+from node.process import CONFIGURATION_EXIT, RestartDelay, environment_for_children
 from storage import DataFolder
 
 log = structlog.get_logger()
@@ -76,7 +76,9 @@ class Child:
         It has a process group of its own: a Ctrl-C in the terminal reaches the service alone.
         """
         command = [sys.executable, "-P", "-m", "node", self.role.command, "--supervised", self.role.name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, start_new_session=True, env=environment_for_children()
+        )
         self._started_at_s, self._start_again_at_s = time.monotonic(), None
 
     def go(self) -> None:
@@ -152,6 +154,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     folder = DataFolder(settings.data_folder)
     folder.create()
     with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
+        forget_the_dead(folder.path("locks"))
         children = [Child(role, settings, folder) for role in roles(settings)]
         try:
             _start(children, heart, stop)

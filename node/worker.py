@@ -29,7 +29,7 @@ from storage.records import Job
 
 log = structlog.get_logger()
 
-TICK_S = 0.25
+TICK_S = 0.1
 DATABASE_PAUSE_S = 5.0
 MAXIMUM_WORKERS = 64
 PLACE_WAIT_S = 15.0

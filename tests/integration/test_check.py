@@ -108,6 +108,12 @@ def test_nobody_who_may_send_and_nobody_to_send_to_are_warnings(configure: Any) 
     assert found["destinations"][0] == "warning"
 
 
+def test_a_destination_whose_commitment_reports_could_not_come_in_is_a_warning(configure: Any) -> None:
+    found = facts(configure(destinations=[{**pacs(1)[0], "proof": "commitment"}]))
+    assert found["senders"][0] == "warning"
+    assert "PACS is not in listener.allow" in found["senders"][1]
+
+
 def test_a_wrong_configuration_is_one_line_of_trouble_for_each_error(configure: Any) -> None:
     config = configure(listener={"port": "many", "pont": 1})
     answer = run("check", "--config", config)

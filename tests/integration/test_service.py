@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
+from node.dimse import scu
 from storage import instances, outbox, queue
 from storage import studies as studies_table
 from storage.states import JobState
@@ -125,6 +126,18 @@ def test_no_patient_name_id_or_birth_date_is_in_log_or_database(node: Service) -
 def test_files_are_for_the_service_alone(node: Service) -> None:
     for path in (node.folder.root, *node.folder.root.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_the_environment_is_applied_once_and_relative_to_the_configuration(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROSSL__DATA_FOLDER", "data")  # relative to config.yaml, which lies in tmp_path
+    monkeypatch.setenv("NEUROSSL__LISTENER__AE_TITLE", "ELSEWHERE")
+    with service(tmp_path, bundle, None) as node:
+        assert node.port is not None
+        assert node.is_ready("office")
+        assert not Path("data").exists()
+        assert scu.echo(scu.Peer("ELSEWHERE", "127.0.0.1", node.port, "SCANNER"), 5).answered
 
 
 def test_a_stop_is_clean_and_leaves_nothing_running(bundle: Path, tmp_path: Path) -> None:

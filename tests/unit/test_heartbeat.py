@@ -50,6 +50,15 @@ def test_a_sign_is_written_over_the_last_one_without_growing(tmp_path: Path) -> 
     assert sizes == {heartbeat.LENGTH_BYTES}
 
 
+def test_the_signs_of_the_dead_are_forgotten_on_request(tmp_path: Path) -> None:
+    with Heartbeat(tmp_path, "worker-2"):
+        pass
+    heart = Heartbeat(tmp_path, "listener")
+    heart.beat()
+    heartbeat.forget_the_dead(tmp_path)
+    assert [each.role for each in pulses(tmp_path)] == ["listener"]
+
+
 def test_what_cannot_be_read_is_no_sign(tmp_path: Path) -> None:
     (tmp_path / "office.alive").write_bytes(b"\x00garbage")
     assert pulses(tmp_path) == ()
