@@ -16,11 +16,14 @@ from pydicom.dataset import Dataset
 from model.types import Prediction
 from node.report import capture, overlay, parametric_map, plain, sr, summary, validate
 from node.report.envelope import Context, Envelope, encode, open_envelope
+from node.report.iod import IODS
 from node.report.keyslice import KeySlice, key_slice, source_of
 from node.report.plain import Verdict
 from node.report.source import Reference, Source, reference_to
 
-__all__ = ["Context", "Encoded", "Source", "Verdict", "build", "build_skipped"]
+__all__ = ["BUILT", "Context", "Encoded", "Source", "Verdict", "build", "build_skipped"]
+
+BUILT = tuple(IODS)  # the SOP classes of what is built here
 
 Destinations = tuple[str, ...]
 Draft = tuple[str, Dataset, Destinations]
