@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 from node.errors import MixedPatients, UnreadableInstance
 
@@ -155,7 +156,9 @@ def carried(
         character_set = _character_set(header) or inherited
         return DataElement(tag, vr, [_carried_item(item, character_set) for item in header[tag].value or []])
     element = header.get_item(tag)
-    if isinstance(element, DataElement):
+    if isinstance(element, DataElement) and isinstance(element.value, UID):
+        value = element.value.encode()
+    elif isinstance(element, DataElement):
         value = _encoded_again(element, _character_set(header) or inherited)
     else:
         value = bytes(element.value or b"")
