@@ -22,6 +22,7 @@ from node.config import Destination, Settings
 from node.dimse import scu
 from node.dimse.scu import Peer, SendOutcome
 from node.errors import NodeError, Refused, Unreachable
+from node.logs import describe
 from node.proof import Prover
 from node.retry import GiveUp, decide
 from storage import Database, DataFolder, files, outbox
@@ -77,13 +78,17 @@ class Courier:
         return self._breaker.reason or self._prover.trouble
 
     def run(self) -> None:
-        """Carry until the stop. Raises what nobody foresaw; then the office is to be started again."""
+        """Carry until the stop."""
         while not self._stop.is_set():
             try:
                 self.round()
             except (DatabaseBusy, StorageFull) as error:
                 log.warning("the database does not take a delivery", destination=self._name, reason=str(error))
                 self._stop.wait(DATABASE_PAUSE_S)
+            except Exception as error:  # one result that cannot be sent must not stop the others
+                log.exception("a delivery failed in a way that nobody foresaw", destination=self._name)
+                if self._claimed is not None:
+                    self._put_off(self._claimed, Refused(describe(error)))
             self._stop.wait(TICK_S)
 
     def round(self) -> None:

@@ -1,8 +1,8 @@
 """`neurossl office`: decides when studies are complete, delivers results, and keeps house.
 
-Scheduler and couriers are threads of one process. A courier that hangs in spite of its deadlines, or dies of an error
-that nobody foresaw, cannot be ended by itself: the office ends, and the service, or the container's restart policy,
-starts it again; what was being sent then goes again, the same bytes.
+Scheduler and couriers are threads of one process. A courier that hangs in spite of its deadlines, or dies, cannot be
+ended by itself: the office ends, and the service, or the container's restart policy, starts it again; what was being
+sent then goes again, the same bytes.
 """
 
 import threading

@@ -144,6 +144,9 @@ class Watchdog:
         """The child is dead; a next one starts after a delay that grows while they do not live long."""
         if not self._was_ready:
             raise ended
+        if self._stop.is_set():
+            self._let_go()
+            return
         lived_s = time.monotonic() - self._child.started_at_s if self._child else 0.0
         self._let_go()
         wait_s = self._delay.after(lived_s)
