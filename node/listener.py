@@ -10,8 +10,10 @@ import structlog
 
 from node import intake
 from node.config import Settings
+from node.dimse.acceptor import Acceptor, Received
+from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentReport
-from node.dimse.scp import Received, Server, start_listener
+from node.dimse.scp import Server
 from node.dimse.status import Status
 from node.heartbeat import Heartbeat
 from node.proof import record_report
@@ -38,19 +40,24 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         heart = held.enter_context(Heartbeat(folder.path("locks"), "listener"))
         db = open_or_rebuild(folder)
         held.callback(db.close)
-        server = start_listener(
-            settings.listener, partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
-        )
+        door = Door(settings.listener)
+        store, commit = partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
+        server = Server(settings.listener, Acceptor(settings.listener, door, store, commit))
         while not stop.is_set():
-            heart.beat("ready", host=settings.listener.host, port=server.port, senders=_senders(server))
+            heart.beat("ready", host=settings.listener.host, port=server.port, senders=door.senders)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
 
 
-def _senders(server: Server) -> list[str]:
-    """The calling AE titles that hold an association open: their studies are waited for (fault F34)."""
-    return sorted(getattr(server, "senders", ()))
+class Door(Admission):
+    """Admission that also says who is inside."""
+
+    @property
+    def senders(self) -> list[str]:
+        """The calling AE titles that hold an association open: their studies are waited for (fault F34)."""
+        with self._lock:
+            return sorted({calling_ae_title for calling_ae_title, _ in self._inside})
 
 
 def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Status:

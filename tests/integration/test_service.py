@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE
 
 from node.dimse import scu
 from storage import instances, outbox, queue
@@ -95,6 +97,22 @@ def _renamed(path: Path, folder: Path, study: str) -> Path:
     target = folder / f"renamed-{path.name}"
     dataset.save_as(target)
     return target
+
+
+def test_a_slow_sender_is_waited_for_while_its_association_is_open(node: Service, tmp_path: Path) -> None:
+    ((_, paths),) = studies(tmp_path, 1).items()
+    first, second = (_renamed(path, tmp_path, "1.2.826.0.1.88") for path in paths[:2])
+    ae = AE("SCANNER")
+    ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+    assert node.port is not None
+    association = ae.associate("127.0.0.1", node.port, ae_title="NEUROSSL")
+    assert association.send_c_store(first).Status == 0
+    time.sleep(5)  # the quiet period is 1.5 s
+    assert node.job("1.2.826.0.1.88") is None
+    assert association.send_c_store(second).Status == 0
+    association.release()
+    job = node.ended("1.2.826.0.1.88")
+    assert (job.revision, job.state) == (1, JobState.SKIPPED)
 
 
 def test_results_that_come_back_from_the_pacs_lead_to_nothing(node: Service, tmp_path: Path) -> None:
