@@ -6,7 +6,7 @@ which names it names every number behind its answer. Nothing in a bundle is exec
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model.errors import BundleError
 from model.manifest import PRESETS, Architecture, Manifest
 from model.shapes import parameter_shapes
+from model.slicing import Preprocessing
 from model.types import ModelId
 from model.weights import WeightsFile, WeightsInMemory, differences
 
@@ -75,7 +76,12 @@ class Bundle:
         arrays = {name: _initial(name, shape, seed) for name, shape in parameter_shapes(architecture).items()}
         provenance = {"source": f"random weights from seed {seed}; no data has shaped them"}
         manifest = Manifest(
-            name="neurossl-untrained", trained=False, temperature=1.0, architecture=architecture, provenance=provenance
+            name="neurossl-untrained",
+            trained=False,
+            architecture=architecture,
+            preprocessing=replace(Preprocessing.card(), size=architecture.img_size),
+            temperature=1.0,
+            provenance=provenance,
         )
         return cls.create(manifest, arrays)
 

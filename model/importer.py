@@ -6,6 +6,7 @@ which builds tensors, plain containers and numpy's numbers and refuses everythin
 
 import hashlib
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -70,7 +71,8 @@ def _unpickled(path: Path) -> Any:
         zipped = zipfile.is_zipfile(path)
         if zipped:
             _refuse_compressed(path)
-        with torch.serialization.safe_globals([*NUMPY_SCALARS]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*NUMPY_SCALARS]):
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except CheckpointError:
         raise
@@ -87,14 +89,15 @@ def _refuse_compressed(path: Path) -> None:
 
 
 def _pickle_problem(path: Path, error: Exception) -> str:
-    refused = re.search(r"(?:GLOBAL|global:?) `?([\w.]+)", str(error))
+    refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
         return (
             f"refused: reading it would call {refused[1]}, and a checkpoint may only hold tensors, numbers and text; "
             "nothing of it was run"
         )
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"cannot be read as a checkpoint ({path.stat().st_size} bytes): {first[:300]}"
+    lines = [line for line in str(error).splitlines() if line.strip() and "weights_only" not in line]  # torch's advice
+    words = lines[0].strip()[:300] if lines else type(error).__name__
+    return f"cannot be read as a checkpoint ({path.stat().st_size} bytes): {words}"
 
 
 def _arrays(state: Any, path: Path) -> dict[str, NDArray[np.float32]]:

@@ -75,6 +75,12 @@ class Thresholds(Part):
     high_likelihood: Probability = 0.75
     no_significant_changes: Probability = 0.62
 
+    @model_validator(mode="after")
+    def _do_not_cross(self) -> Self:
+        if self.no_significant_changes > self.high_likelihood:
+            raise ValueError("no_significant_changes must not lie above high_likelihood")
+        return self
+
     def band(self, probability: float, spread: float) -> Band:
         """What a calibrated probability and its dropout spread mean together.
 

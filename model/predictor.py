@@ -16,6 +16,7 @@ from model.types import Prediction, Scope, Slice, SlicePrediction, Volume
 from model.uncertainty import DropoutHead, Uncertainty
 
 Progress = Callable[[int, int], None]
+NOT_ASKED = Scope(True, "not asked: 2D images that somebody chose", {})
 
 
 class Predictor:
@@ -54,14 +55,25 @@ class Predictor:
         slices = slicing.slices(volume, self.manifest.preprocessing)
         found = scope.assess(volume, slices, self.manifest.scope)
         if not found.inside:
-            return Prediction(found, (), None, None, None, None, None, self.model_id)
+            return self._outside(found)
         return self._classify(slices, seed, found, progress)
 
-    def predict_slices(self, slices: Sequence[Slice], seed: bytes, progress: Progress | None = None) -> Prediction:
-        """The answer for 2D images, taken as slices of one study. Raises VolumeError when there are none."""
+    def predict_slices(
+        self, slices: Sequence[Slice], seed: bytes, progress: Progress | None = None, *, gate: bool = False
+    ) -> Prediction:
+        """The answer for 2D images, taken as slices of one study. Raises VolumeError when there are none.
+
+        gate: whether model.scope is asked first, as for a volume; labelled slices that are measured on need no gate.
+        """
         if not slices:
             raise VolumeError("there are no slices to predict")
-        return self._classify(slices, seed, scope.assess(None, slices, self.manifest.scope), progress)
+        found = scope.assess(None, slices, self.manifest.scope) if gate else NOT_ASKED
+        if not found.inside:
+            return self._outside(found)
+        return self._classify(slices, seed, found, progress)
+
+    def _outside(self, found: Scope) -> Prediction:
+        return Prediction(found, (), None, None, None, None, None, self.model_id)
 
     def _classify(self, slices: Sequence[Slice], seed: bytes, found: Scope, progress: Progress | None) -> Prediction:
         images = slicing.normalise(slicing.stack(slices))

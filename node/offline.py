@@ -17,10 +17,10 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
-from model import Predictor, Volume
+from model import Predictor, Volume, scope
 from model.errors import VolumeError
 from model.slicing import Preprocessing, slice_from_image
-from model.types import Prediction, Slice
+from model.types import Prediction, Scope, Slice
 from node.analysis import nothing_to_read, seed
 from node.config import SelectionSettings
 from node.errors import NodeError, UnreadableInstance
@@ -80,7 +80,7 @@ def answers(
             volume = read_nifti(path, maximum_mib * MIB)
             seed = hashlib.sha256(predictor.model_id.sha256.encode() + path.read_bytes()).digest()
             prediction = predictor.predict(volume, seed, lambda done, of: tell(path.name, done, of))  # noqa: B023
-            yield Answered(str(path), "NIfTI", prediction, "" if prediction.scope.inside else prediction.scope.reason)
+            yield Answered(str(path), "NIfTI", prediction, _outside(prediction))
         except (UnreadableInstance, VolumeError) as error:
             yield Answered(str(path), "NIfTI", None, str(error))
     if inputs.others:
@@ -126,26 +126,35 @@ def read_nifti(path: Path, maximum_bytes: int) -> Volume:
 
 
 def _pictures(paths: Sequence[Path], predictor: Predictor, tell: Tell) -> Iterator[Answered]:
-    slices, problems = {}, {}
+    found: dict[Path, Answered] = {}
+    slices: dict[Path, tuple[Slice, Scope]] = {}
     for path in paths:
         try:
-            slices[path] = read_picture(path, predictor.manifest.preprocessing)
+            item = read_picture(path, predictor.manifest.preprocessing)
         except UnreadableInstance as error:
-            problems[path] = str(error)
-    if slices:
-        whole = predictor.predict_slices([*slices.values()], PICTURE_SEED, lambda done, of: tell("pictures", done, of))
-    for path in paths:
-        if path in problems:
-            yield Answered(str(path), "picture", None, problems[path])
-        else:
-            yield Answered(str(path), "picture", _alone(whole, list(slices).index(path), predictor))
+            found[path] = Answered(str(path), "picture", None, str(error))
+            continue
+        judged = scope.assess(None, [item], predictor.manifest.scope)
+        slices[path] = (item, judged)
+        if not judged.inside:
+            nothing = Prediction(judged, (), None, None, None, None, None, predictor.model_id)
+            found[path] = Answered(str(path), "picture", nothing, f"outside the model's scope: {judged.reason}")
+    inside = [path for path, (_, judged) in slices.items() if judged.inside]
+    if inside:
+        chosen = [slices[path][0] for path in inside]
+        whole = predictor.predict_slices(chosen, PICTURE_SEED, lambda done, of: tell("pictures", done, of))
+        for index, path in enumerate(inside):
+            alone = _alone(whole, index, slices[path][1], predictor)
+            found[path] = Answered(str(path), "picture", alone)
+    yield from (found[path] for path in paths)
 
 
-def _alone(whole: Prediction, index: int, predictor: Predictor) -> Prediction:
+def _alone(whole: Prediction, index: int, judged: Scope, predictor: Predictor) -> Prediction:
     """The prediction of one picture out of those that went through the network together."""
     item = whole.slices[index]
     return replace(
         whole,
+        scope=judged,
         slices=(item,),
         probability=item.probability,
         spread=item.spread,
@@ -193,5 +202,9 @@ def _study(
         else:
             own_seed = seed(chosen, predictor.model_id.sha256)
             prediction = predictor.predict(volume, own_seed, lambda done, of: tell("slices", done, of))
-            return Answered(uid, "DICOM", prediction, "" if prediction.scope.inside else prediction.scope.reason)
+            return Answered(uid, "DICOM", prediction, _outside(prediction))
     return Answered(uid, "DICOM", None, reason)
+
+
+def _outside(prediction: Prediction) -> str:
+    return "" if prediction.scope.inside else f"outside the model's scope: {prediction.scope.reason}"

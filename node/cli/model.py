@@ -64,7 +64,7 @@ def predict(
         else:
             tables.answers(results, predictor.model_id.trained, f"{predictor.engine_name}, {predictor.precision}")
         if heatmap is not None:
-            count = write_heatmaps([each.prediction for each in results if each.prediction], heatmap)
+            count = write_heatmaps(((each.name, each.prediction) for each in results if each.prediction), heatmap)
             err.print(f"{escape(str(heatmap))}: {count} pictures" if count else "no picture: nothing was classified")
     if any(each.prediction is None for each in results):
         sys.exit(1)
