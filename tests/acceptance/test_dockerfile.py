@@ -49,7 +49,7 @@ def settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that takes the place of the image's root after the build stage."""
     root = tmp_path_factory.mktemp("image")
     work = root
@@ -72,7 +72,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 line = re.sub(r"^python ", f"{sys.executable} ", line)
                 told = subprocess.run(["sh", "-ec", line], cwd=work, env=variables, capture_output=True, text=True)
                 assert told.returncode == 0, told.stderr[-2000:]
-    return root
+    yield root
+    shutil.rmtree(root)  # two gigabytes, of which pytest would keep three copies
 
 
 def copy(argument: str, work: Path) -> None:
