@@ -23,7 +23,7 @@ class Pulse:
     """The last sign of life of one process."""
 
     role: str  # "listener", "worker-1", "office", "service"
-    state: str  # "starting", "ready", "stopping"
+    state: str  # "starting", "ready", "stopping", "stopped", "failed"
     pid: int
     age_s: float  # infinite when it is from before this boot
     facts: Mapping[str, Any]
@@ -31,11 +31,11 @@ class Pulse:
     @property
     def beats(self) -> bool:
         """Whether the process lives and does its rounds."""
-        return self.age_s <= STALE_S and self.state != "stopped"
+        return self.age_s <= STALE_S and self.state not in ("stopped", "failed")
 
 
 class Heartbeat:
-    """The writing end. Use as a context manager: leaving says "stopped"."""
+    """The writing end. Use as a context manager: leaving says "stopped", or "failed" when it is by an error."""
 
     def __init__(self, folder: Path, role: str) -> None:
         """`folder` is where the signs of all processes lie; it exists."""
@@ -65,9 +65,9 @@ class Heartbeat:
         """Itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Say that this process has stopped, whatever the reason."""
-        self.beat("stopped")
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Say that this process has stopped, or failed: then it is to be started again."""
+        self.beat("stopped" if kind is None else "failed")
         os.close(self._file)
 
 

@@ -1,8 +1,6 @@
-"""`neurossl listen`: the Storage SCP as a process: instances into the data folder, commitment reports to their
-deliveries."""
+"""`neurossl listen`: the Storage SCP as a process; instances go to the data folder, commitment reports to deliveries."""
 
 import threading
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,16 +13,14 @@ from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
 from node.dimse.status import Status
-from node.heartbeat import Heartbeat
+from node.place import take_place
 from node.proof import record_report
-from node.recovery import open_or_rebuild
 from storage import Database, DataFolder, outbox
 from storage.errors import StorageError
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
-PLACE_WAIT_S = 15.0
 
 
 def listen(settings: Settings, stop: threading.Event) -> None:
@@ -33,13 +29,7 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     Raises ConfigurationError when the address or the TLS files cannot be used, FolderInUse when another listener has
     this data folder.
     """
-    folder = DataFolder(settings.data_folder)
-    folder.create()
-    with ExitStack() as held:
-        held.enter_context(folder.lock("listener", wait_s=PLACE_WAIT_S))
-        heart = held.enter_context(Heartbeat(folder.path("locks"), "listener"))
-        db = open_or_rebuild(folder)
-        held.callback(db.close)
+    with take_place(settings, "listener") as (_, folder, db, heart):
         door = Door(settings.listener)
         store, commit = partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
         server = Server(settings.listener, Acceptor(settings.listener, door, store, commit))

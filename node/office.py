@@ -7,7 +7,6 @@ sent then goes again, the same bytes.
 
 import threading
 import time
-from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import structlog
@@ -15,16 +14,15 @@ import structlog
 from node.config import Settings
 from node.delivery import Courier
 from node.errors import Transient
-from node.heartbeat import Heartbeat
 from node.housekeeping import acts
-from node.recovery import adopt_orphans, open_or_rebuild
+from node.place import take_place
+from node.recovery import adopt_orphans
 from node.scheduler import Scheduler
 from storage import Database, DataFolder, outbox, queue
 
 log = structlog.get_logger()
 
 TICK_S = 0.5
-PLACE_WAIT_S = 15.0
 
 
 class CourierLost(Transient):
@@ -36,13 +34,7 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
 
     Raises CourierLost, and FolderInUse when another office has this data folder.
     """
-    folder = DataFolder(settings.data_folder)
-    folder.create()
-    with ExitStack() as held:
-        held.enter_context(folder.lock("office", wait_s=PLACE_WAIT_S))
-        heart = held.enter_context(Heartbeat(folder.path("locks"), "office"))
-        db = open_or_rebuild(folder)
-        held.callback(db.close)
+    with take_place(settings, "office") as (_, folder, db, heart):
         _put_right(folder, db)
         couriers = [Courier(each, settings, folder, db, stop) for each in settings.destinations]
         threads = [_start(courier) for courier in couriers]

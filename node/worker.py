@@ -1,5 +1,4 @@
-"""`neurossl work`: claims one job at a time and sees to it that the job ends, whatever it does to the process it runs
-in.
+"""`neurossl work`: claims one job at a time and sees to it that it ends, whatever it does to the process it runs in.
 
 The watchdog here is small, knows no torch and decodes nothing. Its child (node/inference.py) does the work: one that
 crashes, hangs over `job_timeout_s` or takes too much memory is killed and replaced, the attempt stays counted, and a
@@ -10,7 +9,7 @@ job that kills its worker again and again runs out of attempts. Only the watchdo
 import os
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,11 +18,10 @@ import structlog
 from node.attempt import Attempt
 from node.child import Child, ChildEnded
 from node.config import Settings
-from node.heartbeat import Heartbeat
+from node.place import Place, take_place
 from node.process import RestartDelay
-from node.recovery import open_or_rebuild
 from node.task import Ready
-from storage import Database, DataFolder, queue
+from storage import queue
 from storage.errors import DatabaseBusy, FolderInUse, LeaseLost, StorageFull
 from storage.records import Job
 
@@ -32,59 +30,39 @@ log = structlog.get_logger()
 TICK_S = 0.1
 DATABASE_PAUSE_S = 5.0
 MAXIMUM_WORKERS = 64
-PLACE_WAIT_S = 15.0
 
 
-def work(settings: Settings, stop: threading.Event, place: str | None = None) -> None:
-    """Work until `stop`. The place is "worker-1" and so on; by default the first that is free.
+def work(settings: Settings, stop: threading.Event, name: str | None = None) -> None:
+    """Work until `stop`. The name is "worker-1" and so on; by default the first that is free.
 
-    A place is a lock: whoever holds it knows that a lease under its name is a dead worker's, and gives it back at once.
+    Whoever holds the place of a name knows that a lease under it is a dead worker's, and gives it back at once.
 
     Raises ConfigurationRefused when the bundle or the device is not what the settings say, ChildEnded when the process
     that loads them dies of it, FolderInUse when the place is taken.
     """
-    folder = DataFolder(settings.data_folder)
-    folder.create()
     with ExitStack() as held:
-        place = _take(held, folder, place)
-        heart = held.enter_context(Heartbeat(folder.path("locks"), place))
-        db = open_or_rebuild(folder)
-        held.callback(db.close)
-        queue.release(db, f"{place}:", datetime.now(UTC))
-        Watchdog(settings, db, place, stop, heart).run()
+        place = held.enter_context(take_place(settings, name)) if name else _first_free(held, settings)
+        queue.release(place.db, f"{place.name}:", datetime.now(UTC))
+        Watchdog(settings, place, stop).run()
 
 
-def _take(held: ExitStack, folder: DataFolder, place: str | None) -> str:
-    if place is not None:
-        held.enter_context(folder.lock(place, wait_s=PLACE_WAIT_S))
-        return place
+def _first_free(held: ExitStack, settings: Settings) -> Place:
     for number in range(1, MAXIMUM_WORKERS + 1):
-        try:
-            held.enter_context(folder.lock(f"worker-{number}"))
-        except FolderInUse:
-            continue
-        return f"worker-{number}"
-    raise FolderInUse(f"{folder.root}: {MAXIMUM_WORKERS} workers run already")
+        with suppress(FolderInUse):
+            return held.enter_context(take_place(settings, f"worker-{number}", wait_s=0))
+    raise FolderInUse(f"{settings.data_folder}: {MAXIMUM_WORKERS} workers run already")
 
 
 class Watchdog:
     """Keeps one child ready, claims jobs and sees each through."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        db: Database,
-        place: str,
-        stop: threading.Event,
-        heart: Heartbeat,
-        module: str = "node.inference",
-    ) -> None:
+    def __init__(self, settings: Settings, place: Place, stop: threading.Event, module: str = "node.inference") -> None:
         """`module` is what the child runs."""
         self._settings = settings
-        self._db = db
-        self._owner = f"{place}:{os.getpid()}"
+        self._db = place.db
+        self._heart = place.heart
+        self._owner = f"{place.name}:{os.getpid()}"
         self._stop = stop
-        self._heart = heart
         self._module = module
         self._delay = RestartDelay()
         self._start_at_s = 0.0

@@ -15,12 +15,6 @@ from node.heartbeat import Heartbeat
 from storage import DataFolder
 from tests import stored
 from tests.destination import destination
-from tests.services import small_bundle
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture

@@ -9,16 +9,11 @@ import pytest
 from storage import instances, outbox, queue
 from storage.states import DeliveryState, JobState
 from tests.destination import Destination, destination, wait_until
-from tests.services import SLOW_START_S, Service, in_background, service, small_bundle, studies
+from tests.services import SLOW_START_S, Service, in_background, service, studies
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RESULTS = 5  # a summary page, three captures, a report
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture

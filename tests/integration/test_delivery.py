@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmwrite
@@ -24,12 +22,6 @@ from tests.destination import destination, wait_until
 
 PENDING, SENDING, SENT, COMMITTED, REFUSED = DeliveryState
 CAPTURES = 3
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as database:
-        yield database
 
 
 def now() -> datetime:

@@ -3,10 +3,8 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
@@ -19,12 +17,6 @@ from storage import Database, queue, studies
 from storage.states import JobState, StudyState
 from tests import stored
 from tests.destination import wait_until
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as database:
-        yield database
 
 
 def now() -> datetime:

@@ -2,28 +2,21 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from node import delivery, office
+from node import delivery, place
 from node.config import Destination, Settings
 from node.heartbeat import pulse
 from node.office import CourierLost, run_office
 from storage import Database, files, instances, outbox, queue, studies
 from storage.errors import FolderInUse
 from storage.states import DeliveryState, JobState
-from tests import factories, stored
+from tests import factories
 from tests.destination import destination, wait_until
 from tests.integration.test_delivery import reported
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as database:
-        yield database
 
 
 def settings(db: Database, port: int = 1) -> Settings:
@@ -83,7 +76,7 @@ def test_a_file_that_a_crash_left_without_a_row_is_registered_at_the_start(db: D
 
 
 def test_one_office_at_a_time(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(office, "PLACE_WAIT_S", 0.1)
+    monkeypatch.setattr(place, "PREDECESSOR_ENDS_WITHIN_S", 0.1)
     with db.folder.lock("office"), pytest.raises(FolderInUse):
         run_office(settings(db), threading.Event())
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,18 +13,11 @@ from node.proof import record_report
 from storage import Database, outbox, queue
 from storage.records import Job, Proof
 from storage.states import DeliveryState, JobState
-from tests import stored
 from tests.destination import destination, wait_until
 from tests.integration.test_delivery import CAPTURES, courier, now, reported, states
 
 PENDING, SENDING, SENT, COMMITTED, REFUSED = DeliveryState
 EVERYTHING = CAPTURES + 1
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as database:
-        yield database
 
 
 @pytest.fixture

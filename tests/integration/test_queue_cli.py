@@ -1,7 +1,6 @@
 """`neurossl queue`: what it shows, and an operator's hand in it."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,12 +58,6 @@ OUTCOME: dict[str, Any] = {
         "slices": [{"position_mm": -10.0, "source": "1.2.3.1.1", "frame": None, "probability": 0.8, "spread": 0.05}],
     },
 }
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as database:
-        yield database
 
 
 @pytest.fixture

@@ -20,14 +20,9 @@ from storage import instances, outbox, queue
 from storage import studies as studies_table
 from storage.states import JobState
 from tests.destination import Destination, destination, wait_until
-from tests.services import ROLES, SLOW_START_S, Service, in_background, service, small_bundle, studies
+from tests.services import ROLES, SLOW_START_S, Service, in_background, service, studies
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")

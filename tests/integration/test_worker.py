@@ -14,6 +14,7 @@ import pytest
 from node.child import ChildEnded, ConfigurationRefused
 from node.config import Destination, Settings
 from node.heartbeat import Heartbeat, pulse
+from node.place import Place
 from node.task import Analysed, Failed, Message, Progress, Ready
 from node.worker import Watchdog, work
 from storage import Database, outbox, queue
@@ -37,12 +38,6 @@ for line in sys.stdin:
     done, hold, retry, progress = {done!r}, {hold!r}, {retry!r}, {progress!r}
 {behaviour}
 """
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as database:
-        yield database
 
 
 class Bench:
@@ -79,7 +74,8 @@ class Bench:
         locks = self.db.folder.path("locks")
         try:
             with Heartbeat(locks, "worker-1") as heart:
-                Watchdog(settings, self.db, "worker-1", self.stop, heart, "fake_child").run()
+                place = Place("worker-1", self.db.folder, self.db, heart)
+                Watchdog(settings, place, self.stop, "fake_child").run()
         except Exception as error:  # noqa: BLE001 (handed to the test)
             self.error = error
 
@@ -248,7 +244,7 @@ def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(
 
 
 def test_two_workers_take_two_places(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.worker.PLACE_WAIT_S", 0.1)
+    monkeypatch.setattr("node.place.PREDECESSOR_ENDS_WITHIN_S", 0.1)
     stop = threading.Event()
     stop.set()
     with db.folder.lock("worker-1"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def test_a_process_that_stopped_or_fell_silent_is_not_alive(tmp_path: Path, monk
     now = heartbeat.time.monotonic()
     monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now + STALE_S + 1)
     assert [(each.role, each.beats) for each in pulses(tmp_path)] == [("listener", False), ("office", False)]
+
+
+def test_a_process_that_failed_is_not_taken_for_one_that_was_stopped(tmp_path: Path) -> None:
+    with suppress(RuntimeError), Heartbeat(tmp_path, "office"):
+        raise RuntimeError
+    sign = pulse(tmp_path, "office")
+    assert sign is not None
+    assert (sign.state, sign.beats) == ("failed", False)
 
 
 def test_a_sign_from_before_this_boot_is_not_alive(tmp_path: Path) -> None:
