@@ -11,7 +11,7 @@ from node.report.drawing import Pixels
 from node.report.envelope import Envelope, ascii_text, new_object, put_sources
 from node.report.identity import da, tm
 from node.report.overlay import Plane, direction
-from node.report.source import Reference, encoded
+from node.report.source import Reference
 
 SERIES = "captures"
 
@@ -28,7 +28,7 @@ def secondary_capture(
     """The capture `index` (from 1) of the series of captures; `description` says how the picture was made."""
     target = new_object(envelope, SecondaryCaptureImageStorage, kind, index, SERIES, "OT")
     target.SeriesNumber = envelope.context.settings.series_number
-    target.SeriesDescription = "AI dementia heat maps (RUO)"
+    target.SeriesDescription = envelope.series_description("AI dementia heat maps")
     target.ConversionType = "WSD"
     target.DateOfSecondaryCapture, target.TimeOfSecondaryCapture = da(envelope.at), tm(envelope.at)
     target.BodyPartExamined = "BRAIN"
@@ -44,7 +44,7 @@ def secondary_capture(
 
 def _put_plane(envelope: Envelope, target: Dataset, plane: Plane | None) -> None:
     """Image plane and frame of reference (C.7.6.2, C.7.4.1): viewers cross-reference and sort by them."""
-    frame_of_reference = encoded(envelope.header, "FrameOfReferenceUID").decode("ascii", "replace")
+    frame_of_reference = envelope.frame_of_reference_uid
     target.PatientOrientation = None
     if plane is None:
         return

@@ -102,7 +102,7 @@ def document(
     target = new_object(envelope, sop_class_uid, variant, 1, variant, "SR")
     target.update(tree)
     target.SeriesNumber = envelope.context.settings.series_number + SERIES_NUMBERS[kind]
-    target.SeriesDescription = "AI dementia report (RUO)"
+    target.SeriesDescription = envelope.series_description("AI dementia report")
     target.CompletionFlag, target.VerificationFlag, target.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     target.ReferencedPerformedProcedureStepSequence = []
     target.PerformedProcedureCodeSequence = []

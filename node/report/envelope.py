@@ -21,7 +21,7 @@ from node.config import Destination, Results
 from node.dimse.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report import codes
 from node.report.identity import da, derived_uid, digest, dt, local_time, tm
-from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
+from node.report.source import Reference, Source, encoded, is_uid, keep_bytes, take_identity, written
 
 PRODUCT = "NeuroSSL Node"
 META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest
@@ -76,6 +76,16 @@ class Envelope:
     def serial_number(self) -> str:
         """The first digits of the bundle's hash; the station's name where no bundle was asked."""
         return self.model.sha256[:16] if self.model else self.context.settings.station_name
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """The source's; empty where it has none that is a UID, and then nothing is placed in the patient."""
+        text = encoded(self.header, "FrameOfReferenceUID").decode("ascii", "replace")
+        return text if is_uid(text) else ""
+
+    def series_description(self, text: str) -> str:
+        """What a viewer's list of series shows: what this is, and with which reserve."""
+        return f"{'' if self.model is None or self.model.trained else 'UNTRAINED '}{text} (RUO)"
 
     @property
     def tracking_uid(self) -> str:

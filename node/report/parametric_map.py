@@ -30,7 +30,7 @@ def parametric_map(envelope: Envelope, prediction: Prediction, images: Sequence[
     None where the slices have no place in the patient, or the source no frame of reference.
     """
     planes = [item.slice.affine_mm for item in prediction.slices]
-    frame_of_reference = encoded(envelope.header, "FrameOfReferenceUID").decode("ascii", "replace")
+    frame_of_reference = envelope.frame_of_reference_uid
     placed = [plane for plane in planes if plane is not None]
     if not placed or len(placed) < len(planes) or not frame_of_reference:
         return None
@@ -43,7 +43,7 @@ def parametric_map(envelope: Envelope, prediction: Prediction, images: Sequence[
     put_sources(target, images)  # every image of the series went into every slice
     target.FrameOfReferenceUID = frame_of_reference
     target.SeriesNumber = envelope.context.settings.series_number + SERIES_NUMBER
-    target.SeriesDescription = "AI dementia attention rollout (RUO)"
+    target.SeriesDescription = envelope.series_description("AI dementia attention rollout")
     target.BodyPartExamined = "BRAIN"
     dimensions = envelope.uid(KIND, "dimensions")
     for item in (*target.DimensionOrganizationSequence, *target.DimensionIndexSequence):
@@ -107,7 +107,7 @@ def _shadow(envelope: Envelope) -> Dataset:
     shadow.StudyInstanceUID = envelope.source.study_instance_uid
     shadow.SeriesInstanceUID = reference.series_instance_uid
     shadow.SOPClassUID, shadow.SOPInstanceUID = MRImageStorage, UID(reference.sop_instance_uid)
-    shadow.FrameOfReferenceUID = encoded(envelope.header, "FrameOfReferenceUID").decode("ascii", "replace")
+    shadow.FrameOfReferenceUID = envelope.frame_of_reference_uid
     shadow.Rows = shadow.Columns = 1
     shadow.Modality, shadow.ImageOrientationPatient = "MR", [1, 0, 0, 0, 1, 0]
     shadow.ImagePositionPatient, shadow.PixelSpacing, shadow.SliceThickness = [0, 0, 0], [1, 1], 1

@@ -169,6 +169,14 @@ def test_other_transfer_syntaxes_of_the_source_change_nothing(tmp_path: Path, sy
         assert ours.StudyInstanceUID == made[0].StudyInstanceUID
 
 
+@pytest.mark.parametrize("value", [b"not a uid", b"1..2", b"1." * 40])
+def test_a_malformed_frame_of_reference_places_nothing_and_stops_nothing(value: bytes) -> None:
+    series = series_with({"FrameOfReferenceUID": value})
+    results = reports.build(series, reports.prediction(series, slices=3), reports.context(parametric_map=True))
+    assert [each.kind for each in results] == ["summary", "overlay", "overlay", "sr_comprehensive"]
+    assert "ImagePositionPatient" not in reports.read(results[1])
+
+
 def test_private_elements_of_the_source_stay_behind() -> None:
     issuer = Dataset()
     issuer.LocalNamespaceEntityID = "HOSPITAL"

@@ -121,6 +121,7 @@ def test_an_untrained_model_says_so_everywhere() -> None:
             reports.prediction(SERIES, model=untrained), reports.context([reports.destination(report=form)])
         )
         assert any(text.startswith("UNTRAINED MODEL") for text in texts(tree))
+        assert tree.SeriesDescription == "UNTRAINED AI dementia report (RUO)"
     assert not any("UNTRAINED" in text for text in texts(report_of(reports.prediction(SERIES))))
 
 
