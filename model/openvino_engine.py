@@ -83,11 +83,13 @@ def computes_in(precision: str) -> bool:
 
 
 def _projector_weight(bundle: Bundle, precision: str) -> NDArray[np.float32] | NDArray[np.uint16]:
-    size, hidden = bundle.manifest.architecture.covariance_size, bundle.weights.shapes["cov_proj.0.bias"][0]
+    """The folded projector; the division of the covariance by the number of patches is done here, once."""
+    architecture, hidden = bundle.manifest.architecture, bundle.weights.shapes["cov_proj.0.bias"][0]
+    size, patches = architecture.covariance_size, np.float32(architecture.grid**2)
     narrow = precision == "bfloat16"
     weight = np.empty((hidden, size * (size + 1) // 2), np.uint16 if narrow else np.float32)
     for rows, half in folded_projector(bundle):
-        weight[rows] = bfloat16(half) if narrow else half
+        weight[rows] = bfloat16(half / patches) if narrow else half / patches
     return weight
 
 

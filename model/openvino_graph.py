@@ -21,7 +21,7 @@ EPSILON = 1e-5  # nn.LayerNorm's default
 
 
 def encoder_graph(folded: FoldedEncoder, order: RolloutOrder) -> ov.Model:
-    """One slice (1, 1, S, S) -> cls (1, D), half of the covariance (1, C (C + 1) / 2), rollout (1, P)."""
+    """One slice (1, 1, S, S) -> cls (1, D), half of P times the covariance (1, C (C + 1) / 2), rollout (1, P)."""
     architecture = folded.architecture
     image = op.parameter([1, 1, architecture.img_size, architecture.img_size], np.float32, name="image")
     tokens = _start(image, folded)
@@ -36,7 +36,9 @@ def encoder_graph(folded: FoldedEncoder, order: RolloutOrder) -> ov.Model:
 
 
 def projector_graph(weight: ov.Tensor, bias: NDArray[np.float32]) -> ov.Model:
-    """Half covariances (N, C (C + 1) / 2) -> hidden (N, H) after GELU; weight (H, C (C + 1) / 2), float32 or bfloat16.
+    """Half of P times the covariances (N, C (C + 1) / 2) -> hidden (N, H) after GELU.
+
+    weight (H, C (C + 1) / 2), divided by P, float32 or bfloat16.
 
     The weights stand on the left of the product, where OpenVINO reads them in place; on the right it would keep a
     second, reordered copy of the largest array there is.
@@ -77,11 +79,10 @@ def _half_covariance(normed: ov.Node, folded: FoldedEncoder) -> ov.Node:
     patches = _rows(normed, 1, normed.shape[1])  # (1, P, D)
     if folded.reduce is not None:
         patches = op.matmul(patches, _constant(folded.reduce), transpose_a=False, transpose_b=True)  # (1, P, C)
-    count, size = patches.shape[1], patches.shape[2]
     centred = op.subtract(patches, op.reduce_mean(patches, _ints([1]), keep_dims=True))
-    product = op.matmul(centred, centred, transpose_a=True, transpose_b=False)  # (1, C, C)
-    covariance = op.reshape(op.multiply(product, _constant(np.float32(1 / count))), _ints([1, -1]), special_zero=False)
-    return op.gather(covariance, _ints(upper(size)), _ints(1))
+    features = op.transpose(centred, _ints([0, 2, 1]))  # (1, C, P)
+    products = op.matmul(features, features, transpose_a=False, transpose_b=True)  # (1, C, C)
+    return op.gather(op.reshape(products, _ints([1, -1]), special_zero=False), _ints(upper(patches.shape[2])), _ints(1))
 
 
 def _rollout(attentions: Sequence[ov.Node], order: RolloutOrder) -> ov.Node:
