@@ -1,10 +1,11 @@
 """Where the head is in a volume: one coarse mask for field of view, intensity window and scope gate.
 
 The volume is sampled every few millimetres, smoothed, and split into air and tissue by Otsu's threshold (IEEE Trans.
-SMC 9(1), 1979); the largest connected piece of tissue, with its holes filled, is the head.
+SMC 9(1), 1979); the largest connected piece of tissue, with what it encloses, is the head.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,19 @@ from model.errors import VolumeError
 from model.types import Volume
 
 GRID_MM = 4.0
-TOP_AREA_MM2 = 500.0
+CROWN_ML = 100.0
+CROWN_PRECISION_MM = 0.05
+CAP_MM = 60.0
+BRIGHT = 1.5
+BRIDGE_MM = 8.0
 
 
 @dataclass(frozen=True)
 class Head:
     """The head on a coarse grid.
 
-    image      (d, h, w) float32, smoothed samples;  mask: (d, h, w) bool, tissue with its holes filled
-    affine_mm  (4, 4) index of a coarse sample -> LPS mm;  steps: voxels between samples along each axis
+    image      (d, h, w) float32, smoothed samples;  mask: (d, h, w) bool, what is head
+    affine_mm  (4, 4) index of a coarse sample -> LPS mm
     threshold  modality units between air and tissue
     """
 
@@ -36,7 +41,7 @@ class Head:
         """Volume of a coarse sample in millilitres."""
         return float(abs(np.linalg.det(self.affine_mm[:3, :3]))) / 1000
 
-    @property
+    @cached_property
     def points_mm(self) -> NDArray[np.float64]:
         """(n, 3) LPS mm of the samples in the mask."""
         return np.argwhere(self.mask) @ self.affine_mm[:3, :3].T + self.affine_mm[:3, 3]
@@ -54,13 +59,31 @@ class Head:
         padded = np.pad(self.mask, 1)
         return np.asarray(ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1], np.float64)
 
-    def top_mm(self) -> float:
-        """Height (z, LPS mm) of the highest level at which the head is as large as a fingertip's breadth each way."""
+    def above_ml(self, level_mm: float) -> float:
+        """How much of the head lies above a level (z, LPS mm); each sample counts as spread over its own height."""
         heights = self.points_mm[:, 2]
-        levels = np.floor(heights / GRID_MM).astype(int)
-        area = np.bincount(levels - levels.min()) * self.voxel_ml * 1000 / GRID_MM
-        wide = np.flatnonzero(area >= min(TOP_AREA_MM2, float(area.max())))
-        return float((wide[-1] + levels.min() + 1) * GRID_MM)
+        half = float(np.abs(self.affine_mm[2, :3]).sum()) / 2
+        return float(np.clip((heights + half - level_mm) / (2 * half), 0, 1).sum()) * self.voxel_ml
+
+    @cached_property
+    def crown_mm(self) -> float:
+        """The level (z, LPS mm) above which lies 0.1 litre of the head, some 20 mm below its top.
+
+        A volume, not the highest sample: hair, noise and the phase of the coarse grid do not move it.
+        """
+        heights = self.points_mm[:, 2]
+        low, high = float(heights.min()) - GRID_MM, float(heights.max()) + GRID_MM
+        wanted = min(CROWN_ML, self.above_ml(low) / 2)
+        while high - low > CROWN_PRECISION_MM:
+            level = (low + high) / 2
+            low, high = (level, high) if self.above_ml(level) > wanted else (low, level)
+        return (low + high) / 2
+
+    def centre_mm(self) -> tuple[float, float]:
+        """Centre of mass (x, y, LPS mm) of the part of the head down to `CAP_MM` below the crown: no face, no neck."""
+        points = self.points_mm
+        x, y, _ = points[points[:, 2] >= self.crown_mm - CAP_MM].mean(axis=0)
+        return float(x), float(y)
 
 
 def find(volume: Volume) -> Head:
@@ -72,10 +95,13 @@ def find(volume: Volume) -> Head:
     samples = volume.voxels[:: steps[0], :: steps[1], :: steps[2]]
     if not np.isfinite(samples).all():
         raise VolumeError("the volume holds values that are not finite")
-    image = ndimage.gaussian_filter(np.asarray(samples, np.float32), [1 if n > 2 else 0 for n in samples.shape])
+    brightest = BRIGHT * float(np.percentile(samples, 99.5))
+    some = np.minimum(samples, np.float32(brightest)) if brightest > 0 else np.asarray(samples, np.float32)
+    image = ndimage.gaussian_filter(some, [1 if n > 2 else 0 for n in samples.shape])
     threshold = otsu(image)
     affine = volume.affine_mm @ np.diag([*map(float, steps), 1.0])
-    return Head(image, _largest(image > threshold), affine, threshold)
+    mask = _head(image > threshold, np.linalg.norm(affine[:3, :3], axis=0))
+    return Head(image, mask, affine, threshold)
 
 
 def otsu(image: NDArray[np.float32], bins: int = 256) -> float:
@@ -98,10 +124,16 @@ def otsu(image: NDArray[np.float32], bins: int = 256) -> float:
     return float(edges[1 + int(np.flatnonzero(best == best.max()).mean())])
 
 
-def _largest(tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(tissue)
+def _head(tissue: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The largest piece of tissue, with the dark ring of skull and fluid between scalp and brain closed and filled."""
+    reach = [max(1, round(BRIDGE_MM / step)) for step in spacing_mm]
+    z, y, x = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    ball = (z / reach[0]) ** 2 + (y / reach[1]) ** 2 + (x / reach[2]) ** 2 <= 1
+    padded = np.pad(tissue, [(r, r) for r in reach], mode="edge")
+    closed = ndimage.binary_closing(padded, ball)[tuple(slice(r, -r) for r in reach)]
+    labels, count = ndimage.label(ndimage.binary_fill_holes(closed))
     if count == 0:
         return np.ones_like(tissue)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.asarray(ndimage.binary_fill_holes(labels == sizes.argmax()), bool)
+    return np.asarray(labels == sizes.argmax(), bool)

@@ -2,14 +2,14 @@
 
 | number | what it says | real heads | what it refuses |
 | --- | --- | --- | --- |
-| head_ml | tissue within 130 mm of the top, ml | 1000 to 3360 | small objects, trunks, fields of noise |
-| top_fraction | area 8 to 16 mm below the top, of the largest | 0.02 to 0.76: a dome | limbs, bottles, cut-off tops |
-| length_to_width | front-back over left-right extent | 1.18 to 1.42 | balls, limbs, heads turned by wrong headers |
+| head_ml | tissue down to 110 mm below the crown, ml | 1010 to 3280 | small objects, trunks, fields of noise |
+| top_fraction | area at the crown, of the largest | 0.36 to 0.74: a dome | limbs, bottles, cut-off tops |
+| length_to_width | front-back over left-right extent | 1.09 to 1.41 | balls, limbs, heads turned by wrong headers |
 | texture | spread of detail of 5 to 25 mm deep inside, of its mean | 0.08 to 0.36 | fluid phantoms |
 | grain | spread of finer detail, of the texture | 0.2 to 0.9 | noise |
-| furrows | skewness of the texture: dark furrows in bright tissue | -0.43 to -0.01 | T2, diffusion, perfusion |
-| mirror | likeness of the inside to its left-right mirror image | 0.47 to 0.99 | random texture, trunks, fruit |
-| mirror_lead | the same, above that of front and back | 0.05 to 0.8 | what is as symmetric both ways |
+| furrows | skewness of the texture: dark furrows in bright tissue | -0.38 to -0.02 | T2, diffusion, perfusion |
+| mirror | likeness of the inside to its left-right mirror image | 0.53 to 0.99 | random texture, trunks, fruit |
+| mirror_lead | the same, above that of front and back | 0.05 to 0.72 | what is as symmetric both ways |
 
 "Real heads" are whole, de-faced and skull-stripped T1 volumes of five scanners, turned by up to 20 degrees, scaled by
 0.82 to 1.15, with noise, shading, 5 mm slices or a cut-off top added, and central slices of 136 people up to 96 years
@@ -45,8 +45,8 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
 )
 WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "head_ml": "tissue in the top 130 mm, ml",
-        "top_fraction": "area just below the top, of the largest",
+        "head_ml": "tissue of the head, ml",
+        "top_fraction": "area at the crown, of the largest",
         "length_to_width": "length to width",
         "texture": "texture inside",
         "grain": "noise to texture",
@@ -55,15 +55,15 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "mirror_lead": "its lead over front and back",
     }
 )
-TOP_MM = 130.0
+CAP_MM = 110.0
+LEVEL_MM = 10.0
 GRID_MM = 2.0
 RIM_MM = 15.0
 FINE_MM, MIDDLE_MM, BROAD_MM, LOCAL_MM = 5.0, 24.0, 50.0, 80.0
 MIRROR_FINE_MM = 8.0
 CLIP = 0.25
 MAXIMUM_YAW = 45.0
-YAW_STEPS = (-6, -3, 0, 3, 6)
-ROLLS = range(-20, 21, 5)
+YAW_STEPS, ROLLS, FINER = (-6, 0, 6), (-18, -12, -6, 0, 6, 12, 18), (-3, 0, 3)
 FEW = 300
 
 Floats = NDArray[np.float32]
@@ -164,13 +164,11 @@ def _spacing_mm(slices: Sequence[Slice]) -> tuple[float, float, float]:
 
 def _outline(volume: Volume, block: _Block) -> dict[str, float]:
     head = heads.find(volume)
-    below = head.top_mm() - head.points_mm[:, 2]
-    levels = np.histogram(below, np.arange(0, TOP_MM + 8, 8))[0]
+    crown = head.crown_mm
+    above = np.array([head.above_ml(level) for level in np.arange(crown, crown - CAP_MM - 1, -LEVEL_MM)])
+    layers = np.diff(above)
     widest = block.head[int(block.head.sum(axis=(1, 2)).argmax())]
-    measured = {
-        "head_ml": float((below < TOP_MM).sum()) * head.voxel_ml,
-        "top_fraction": float(levels[1] / max(levels.max(), 1)),
-    }
+    measured = {"head_ml": float(above[-1]), "top_fraction": float(layers[0] / max(layers.max(), 1e-6))}
     if widest.any():
         ends = np.percentile(np.argwhere(widest), (0.5, 99.5), axis=0)
         length, width = np.maximum(ends[1] - ends[0], 1) * block.spacing_mm[1:]
@@ -200,8 +198,10 @@ def _mirror(block: _Block) -> dict[str, float]:
     band = np.clip(block.smooth(even, MIRROR_FINE_MM) - block.smooth(even, BROAD_MM), -CLIP, CLIP)
     thin = _Thin(band[::2, ::2, ::2], block.inner[::2, ::2, ::2], tuple(2 * step for step in block.spacing_mm))
     start = _yaw(block)
-    roll = max(ROLLS, key=lambda angle: thin.likeness(start, angle, 2))
-    yaw = max((start + step for step in YAW_STEPS), key=lambda angle: thin.likeness(angle, roll, 2))
+    tilts = [(start + yaw, roll) for yaw in YAW_STEPS for roll in ROLLS]
+    yaw, roll = max(tilts, key=lambda tilt: thin.likeness(*tilt, 2))
+    near = [(yaw + more, roll + tilt) for more in FINER for tilt in FINER]
+    yaw, roll = max(near, key=lambda tilt: thin.likeness(*tilt, 2))
     likeness = thin.likeness(yaw, roll, 2)
     return {"mirror": likeness, "mirror_lead": likeness - thin.likeness(yaw, roll, 1)}
 

@@ -8,6 +8,7 @@ a field of `Preprocessing`, which the bundle's manifest holds; nothing here is r
 slices. A 2D image takes the card's way instead: grey, resized to the square, z-score.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from model.types import Slice, SourceFrame, Volume
 DIRECTIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)}
 )
-STRIPES = 2
+STRIPES = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Preprocessing:
 
     size                side of the square image, pixels
     slices, spacing_mm  how many axial planes, and the distance between them, mm
-    depth_mm            from the top of the head down to the middle plane, mm
+    depth_mm            from the crown (the level above which 0.1 litre of the head lies) to the middle plane, mm
     field_mm            height and width of the patient that fill the square, mm, around the middle of the head
     directions          where row and column numbers grow to: L, R, P or A (patient's left, right, back, front)
     inner_mm            the intensity window is measured on what lies deeper than this below the head's surface, mm
@@ -46,7 +47,7 @@ class Preprocessing:
     size: int = 224
     slices: int = 61
     spacing_mm: float = 1.0
-    depth_mm: float = 72.0
+    depth_mm: float = 52.0
     field_mm: tuple[float, float] = (208.0, 176.0)
     directions: tuple[str, str] = ("P", "L")
     inner_mm: float = 18.0
@@ -83,10 +84,12 @@ def slices(volume: Volume, preprocessing: Preprocessing) -> tuple[Slice, ...]:
     """The slab of axial slices of a volume, from foot to head. Raises VolumeError for values that are not finite."""
     head = heads.find(volume)
     slab_mm = slab(head, preprocessing)
-    planes = resample(volume, slab_mm, (preprocessing.slices, preprocessing.size, preprocessing.size))
+    shape = (preprocessing.slices, preprocessing.size, preprocessing.size)
+    planes = resample(volume, slab_mm, shape, outside=float(head.image.min()))
     low, high = window(planes, head, preprocessing)
-    scaled = np.clip((planes - low) * np.float32(255 / (high - low)), 0, 255)
-    pixels = np.rint(scaled, out=scaled).astype(np.uint8)
+    planes -= np.float32(low)
+    planes *= np.float32(255 / (high - low))
+    pixels = np.rint(np.clip(planes, 0, 255, out=planes), out=planes).astype(np.uint8)
     return tuple(_slice(volume, image, slab_mm, index) for index, image in enumerate(pixels))
 
 
@@ -106,23 +109,25 @@ def slice_from_image(image: Image.Image | NDArray[Any], preprocessing: Preproces
 
 
 def slab(head: Head, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `depth_mm` below its top."""
-    middle = head.top_mm() - preprocessing.depth_mm
-    points = head.points_mm
-    upper = points[points[:, 2] >= middle - heads.GRID_MM]
-    low, high = np.percentile(upper if len(upper) else points, (0.5, 99.5), axis=0)[:, :2]
+    """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `depth_mm` below its crown."""
+    middle = head.crown_mm - preprocessing.depth_mm
     steps = np.divide(preprocessing.field_mm, preprocessing.size)
     matrix = np.eye(4)
     matrix[:3, 0] = (0, 0, preprocessing.spacing_mm)
     matrix[:3, 1] = np.multiply(DIRECTIONS[preprocessing.directions[0]], steps[0])
     matrix[:3, 2] = np.multiply(DIRECTIONS[preprocessing.directions[1]], steps[1])
     half = np.array([preprocessing.slices - 1, preprocessing.size - 1, preprocessing.size - 1]) / 2
-    matrix[:3, 3] = [*(low + high) / 2, middle] - matrix[:3, :3] @ half
+    matrix[:3, 3] = [*head.centre_mm(), middle] - matrix[:3, :3] @ half
     return matrix
 
 
-def resample(volume: Volume, grid_mm: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """The volume, trilinear, on the grid `shape` whose index (i, j, k, 1) lies at `grid_mm` LPS mm; 0 outside of it."""
+def resample(
+    volume: Volume, grid_mm: NDArray[np.float64], shape: tuple[int, int, int], outside: float = 0.0
+) -> NDArray[np.float32]:
+    """The volume, trilinear, on the grid `shape` whose index (i, j, k, 1) lies at `grid_mm` LPS mm.
+
+    `outside` is the value where the volume does not reach. Raises VolumeError for values that are not finite.
+    """
     to_index = np.linalg.inv(volume.affine_mm) @ grid_mm
     planes = np.empty(shape, np.float32)
     stripes = [part for part in np.array_split(np.arange(shape[0]), STRIPES) if len(part)]
@@ -130,7 +135,7 @@ def resample(volume: Volume, grid_mm: NDArray[np.float64], shape: tuple[int, int
     def fill(part: NDArray[np.intp]) -> None:
         offset = to_index[:3, 3] + to_index[:3, 0] * part[0]
         target = planes[part[0] : part[-1] + 1]
-        ndimage.affine_transform(volume.voxels, to_index[:3, :3], offset, target.shape, target, order=1)
+        ndimage.affine_transform(volume.voxels, to_index[:3, :3], offset, target.shape, target, order=1, cval=outside)
 
     with ThreadPoolExecutor(len(stripes)) as pool:
         list(pool.map(fill, stripes))
@@ -142,7 +147,7 @@ def resample(volume: Volume, grid_mm: NDArray[np.float64], shape: tuple[int, int
 def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing) -> tuple[float, float]:
     """The values that become 0 and 255: air, and the brightest of what lies deep in the head."""
     depth = head.depth_mm()
-    middle = head.top_mm() - preprocessing.depth_mm
+    middle = head.crown_mm - preprocessing.depth_mm
     reach = max(preprocessing.slices * preprocessing.spacing_mm / 2, 2 * heads.GRID_MM)
     depth[np.abs(head.heights_mm - middle) > reach] = 0
     inner = head.image[depth > min(preprocessing.inner_mm, float(depth.max()) / 2)]
@@ -158,7 +163,7 @@ def planes_through(volume: Volume, item: Slice) -> tuple[SourceFrame, ...]:
     rows, columns = item.pixels.shape
     corners = np.array([[r, c, 0, 1] for r in (0, rows - 1) for c in (0, columns - 1)], float)
     depth = (np.linalg.inv(volume.affine_mm) @ item.affine_mm @ corners.T)[0]
-    first, last = int(np.floor(depth.min() + 0.5)), int(np.ceil(depth.max() - 0.5))
+    first, last = round(float(depth.min())), round(float(depth.max()))
     return volume.sources[max(first, 0) : max(last + 1, 0)]
 
 
