@@ -222,6 +222,13 @@ def test_the_page_says_the_verdict_and_why(
     assert "SD 3.1 % over dropout samples" in said
 
 
+def test_the_verdict_bears_its_colour_and_an_untrained_one_none() -> None:
+    for trained, band in ((True, Band.HIGH_LIKELIHOOD), (True, Band.NO_SIGNIFICANT_CHANGES), (False, None)):
+        made = reports.prediction(band=band or Band.HIGH_LIKELIHOOD, model=replace(reports.MODEL, trained=trained))
+        page = summary.picture(made, "meaning", revision=1)
+        assert tuple(page[140, 900]) == summary.COLOURS[band]
+
+
 def test_out_of_scope_is_said_as_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
     said = words_of(reports.out_of_scope(), monkeypatch)
     assert "Out of scope: not classified" in said
