@@ -34,7 +34,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...
     found = [
         Act("completeness", 0.25, watch.look),
         Act("leases", 10, lambda: give_back_leases(db)),
-        Act("unconfigured destinations", 10, lambda: refuse_unconfigured(db, settings, _now())),
+        Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),
         Act("sweep", 900, lambda: sweep(folder, db)),
         Act("retention", 3600, lambda: retire(settings, folder, db)),
         Act("disk", 60, lambda: warn_of_full_disk(settings, folder)),

@@ -6,6 +6,7 @@ that nobody foresaw: the next process starts clean, which is what a poisoned CUD
 """
 
 import os
+import signal
 import sys
 import time
 from typing import BinaryIO
@@ -34,6 +35,8 @@ PROGRESS_EVERY_S = 0.2
 def main() -> None:
     """Run until standard input ends."""
     die_with_parent(os.getppid())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # meant for the watchdog, which decides whether the job may end
     harden()
     first_to_go()
     channel = _own_channel()

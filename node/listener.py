@@ -1,4 +1,4 @@
-"""`neurossl listen`: the Storage SCP as a process; instances go to the data folder, commitment reports to deliveries."""
+"""`neurossl listen`: the Storage SCP as a process; instances go to the data folder, reports to their deliveries."""
 
 import threading
 from datetime import UTC, datetime

@@ -82,7 +82,8 @@ def test_a_process_that_is_killed_at_its_worst_moment_costs_nothing(
 ) -> None:
     ((study, paths),) = studies(tmp_path, 1).items()
     acknowledged: set[str] = set()
-    with service(tmp_path, bundle, pacs.port) as node:
+    quiet_period_s = 8 if moment is while_receiving else 1.5  # the sender comes back within it
+    with service(tmp_path, bundle, pacs.port, completeness={"quiet_period_s": quiet_period_s}) as node:
         sender = in_background(lambda: acknowledged.update(node.send_until_taken(paths)))
         moment(node, study)  # type: ignore[operator]
         node.kill(role)
@@ -112,7 +113,7 @@ def _one_set_of_results(node: Service, pacs: Destination, study: str) -> None:
 
 def test_kills_at_any_time_lose_nothing_and_double_nothing(bundle: Path, pacs: Destination, tmp_path: Path) -> None:
     made = studies(tmp_path, 3)
-    with service(tmp_path, bundle, pacs.port, completeness={"quiet_period_s": 4}) as node:
+    with service(tmp_path, bundle, pacs.port, completeness={"quiet_period_s": 8}) as node:
         senders = [in_background(node.send_until_taken, paths) for paths in made.values()]
         for number, role in enumerate(("listener", "worker-1", "service", "office", "inference", "service")):
             time.sleep(1.5 + 0.7 * number)

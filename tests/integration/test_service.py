@@ -157,6 +157,9 @@ def test_a_stop_is_clean_and_leaves_nothing_running(bundle: Path, tmp_path: Path
     with service(tmp_path, bundle, None) as node:
         pids = node.pids
         assert len(pids) >= 5
+        os.kill(node.pid("inference"), signal.SIGTERM)  # as when a whole control group is signalled
+        time.sleep(0.5)
+        assert node.pids == pids
         assert node.stop() == 0
         assert not node.pids
         assert node.command("health").returncode == 1
