@@ -41,7 +41,7 @@ class Plan:
     def run(self, name: str, data: Slices) -> Run:
         """The part of this run that is kept in the folder `name` and learns from `data`."""
         encoder = None if self.encoder is None else checkpoints.file_hash(self.encoder)
-        mark = checkpoints.fingerprint(self.recipe.choices, name, data.digests.tolist(), data.labels.tolist(), encoder)
+        mark = checkpoints.fingerprint(self.recipe.choices, name, data.known, encoder)
         return Run(self.folder / name, name, self.recipe.seed, mark, self.resume, self.report)
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,11 @@ class Slices:
     def labelled(self) -> "Slices":
         """The slices with a label."""
         return self.where(self.labels != UNKNOWN)
+
+    @property
+    def known(self) -> list[Any]:
+        """Everything that training could learn from, as plain values: pictures by their hash, labels, covariates."""
+        return [self.digests.tolist(), self.views.tolist(), self.labels.tolist(), self.covariates.tolist()]
 
     @property
     def label_of(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from model.classifier import SecondOrderClassifier
 from model.training import checkpoints, loop, metrics
 from model.training.datasets import Slices
 from model.training.errors import NoTrainingData
+from model.training.initial import initialise
 from model.training.loop import Group, Numbers, Run
 from model.training.pretrain import load_encoder
 from model.training.recipes import Augmentation, Finetuning, Recipe
@@ -35,6 +36,7 @@ def finetune(
     choices = recipe.finetuning
     torch.manual_seed(loop.seed_of(recipe.seed, "initial", run.stage))
     learner = Learner(networks.build(recipe.architecture, choices.drop_path), len(choices.auxiliary))
+    initialise(learner.network.encoder)
     if encoder is not None:
         load_encoder(encoder, learner.network.encoder)
     learner.network.encoder.scale_fusion.requires_grad_(False)  # no logit sees it

@@ -17,6 +17,7 @@ from model.encoder import MultiScaleViT2DEncoder
 from model.training import augment, checkpoints, loop
 from model.training.datasets import Slices
 from model.training.errors import NoTrainingData, ResumeError
+from model.training.initial import initialise, positions
 from model.training.loop import Fitted, Group, Numbers, Run
 from model.training.mae import MaskedAutoencoder
 from model.training.recipes import Augmentation, Pretraining, Recipe
@@ -65,6 +66,9 @@ def pretrain(fabric: Fabric, slices: Slices, recipe: Recipe, run: Run) -> Fitted
         choices.decoder_depth,
         choices.decoder_heads,
     )
+    initialise(network.encoder)
+    with torch.no_grad():
+        network.positions.copy_(positions(network.encoder.grid, choices.decoder_dim)[None])
     network.encoder.scale_fusion.requires_grad_(False)  # no loss sees it
     groups = list(_groups(network, choices.schedule.weight_decay))
     task = _Drawing(choices, network.patches)

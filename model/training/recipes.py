@@ -150,7 +150,7 @@ DEMONSTRATION = Recipe(
     architecture=Architecture(embed_dim=96, depth=4, num_heads=3, covariance_dim=32),
     preprocessing=Preprocessing(slices=11, spacing_mm=2.0, depth_mm=66.0),
     pretraining=Pretraining(
-        schedule=Schedule(epochs=30, batch_size=16, learning_rate=8e-3, warmup_epochs=3),
+        schedule=Schedule(epochs=20, batch_size=16, learning_rate=8e-3, warmup_epochs=2),
         augmentation=ALIGNED,
         decoder_dim=64,
         decoder_depth=2,
@@ -158,11 +158,11 @@ DEMONSTRATION = Recipe(
     ),
     finetuning=Finetuning(
         schedule=Schedule(
-            epochs=36, batch_size=16, learning_rate=6.4e-3, warmup_epochs=4, betas=(0.9, 0.999), average_decay=0.98
+            epochs=90, batch_size=16, learning_rate=8e-3, warmup_epochs=5, betas=(0.9, 0.999), average_decay=0.99
         ),
         augmentation=replace(ALIGNED, noise=0.02, scalp=0.3),
         layer_decay=1.0,
-        mixup=0.2,
+        label_smoothing=0.05,
         keep_patches=0.5,
         auxiliary=("nwbv", "mmse"),
         patience=None,
