@@ -75,19 +75,27 @@ def assess(volume: Volume | None, slices: Sequence[Slice], thresholds: Mapping[s
 
     `volume` is None for 2D pictures, of which only texture and grain are measured, because nothing tells how they lie.
     """
-    limits = {**THRESHOLDS, **thresholds}
+    return decide(measure(volume, slices), {**THRESHOLDS, **thresholds})
+
+
+def measure(volume: Volume | None, slices: Sequence[Slice]) -> dict[str, float]:
+    """The numbers; without those of the inside where nothing large enough is in the picture."""
     block = _block(slices)
-    measured = _inside(block)
+    inside = _inside(block)
     if volume is None:
-        measured.pop("furrows", None)
-    else:
-        measured |= {**_outline(volume, block), **_mirror(block)}
+        return {name: inside[name] for name in ("texture", "grain") if name in inside}
+    return {**_outline(volume, block), **inside, **_mirror(block)}
+
+
+def decide(measured: Mapping[str, float], limits: Mapping[str, float]) -> Scope:
+    """The verdict on the numbers; the reason names each that is outside of its limits."""
     outside = list(_outside(measured, limits))
     if "texture" not in measured:
         outside.insert(0, "nothing large enough is in the picture")
     if outside:
         return Scope(False, "; ".join(outside), measured)
-    return Scope(True, "looks like a slice of a head" if volume is None else "looks like a T1-weighted head", measured)
+    whole = "head_ml" in measured
+    return Scope(True, "looks like a T1-weighted head" if whole else "looks like a slice of a head", measured)
 
 
 @dataclass(frozen=True)
@@ -199,9 +207,9 @@ def _mirror(block: _Block) -> dict[str, float]:
     thin = _Thin(band[::2, ::2, ::2], block.inner[::2, ::2, ::2], tuple(2 * step for step in block.spacing_mm))
     start = _yaw(block)
     tilts = [(start + yaw, roll) for yaw in YAW_STEPS for roll in ROLLS]
-    yaw, roll = max(tilts, key=lambda tilt: thin.likeness(*tilt, 2))
+    yaw, roll = max(tilts, key=lambda tilt: thin.likeness(tilt[0], tilt[1], 2))
     near = [(yaw + more, roll + tilt) for more in FINER for tilt in FINER]
-    yaw, roll = max(near, key=lambda tilt: thin.likeness(*tilt, 2))
+    yaw, roll = max(near, key=lambda tilt: thin.likeness(tilt[0], tilt[1], 2))
     likeness = thin.likeness(yaw, roll, 2)
     return {"mirror": likeness, "mirror_lead": likeness - thin.likeness(yaw, roll, 1)}
 
