@@ -23,7 +23,7 @@ def initialise(encoder: MultiScaleViT2DEncoder) -> None:
 
 
 def positions(grid: tuple[int, int], dim: int, longest: float = 10_000.0) -> Tensor:
-    """(1 + P, dim): zeros for CLS; then, patch by patch, a quarter each for sine and cosine of its row and of its column.
+    """(1 + P, dim): zeros for CLS, then patch by patch, a quarter each for sine and cosine of its row and its column.
 
     >>> positions((14, 14), 96).shape
     torch.Size([197, 96])

@@ -148,6 +148,13 @@ def test_a_second_run_into_the_same_folder_is_refused(finished: Path) -> None:
     assert "holds a run already" in result.stderr
 
 
+def test_half_precision_trains_too(finished: Path, tmp_path: Path) -> None:
+    arguments = ("--recipe", f"{RECIPES}:STILL", "--cache", finished / "cache", "--precision", "bf16-mixed")
+    run("finetune", finished / "data", "--out", tmp_path / "run", *arguments, "--device", "cpu")
+    weights = load_file(tmp_path / "run" / "final" / "weights.safetensors")
+    assert all(value.dtype == np.float32 and np.isfinite(value).all() for value in weights.values())
+
+
 def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path) -> None:
     result = run("finetune", tmp_path, "--out", tmp_path / "run", "--recipe", "nothing", fails=True)
     assert "published" in result.stderr

@@ -14,6 +14,7 @@ from model.training.datasets import Slices
 from model.training.errors import NoTrainingData
 from model.training.finetune import Learner, finetune, layer_groups
 from model.training.hardware import start
+from model.training.initial import initialise
 from model.training.loop import Run, batches, generator, learning_rate
 from model.training.recipes import Finetuning, Schedule
 from tests import training_data
@@ -82,6 +83,16 @@ def test_a_question_that_no_subject_can_answer_is_refused(slices: Slices, tmp_pa
     asked = replace(TINY, finetuning=replace(TINY.finetuning, auxiliary=("mmse",)))
     with pytest.raises(NoTrainingData, match="asks for mmse, which no training subject has"):
         finetune(start("cpu"), slices, None, asked, Run(tmp_path / "run", "final", 1, "x"), None)
+
+
+def test_positions_are_waves_that_tell_every_place_apart() -> None:
+    given = learner().network.encoder
+    initialise(given)
+    patches = given.pos_embed[0, 1:]
+    distances = torch.cdist(patches, patches) + torch.eye(16) * 9
+    assert distances.min() > 0.1
+    near, far = (patches[0] - patches[1]).norm(), (patches[0] - patches[15]).norm()
+    assert near < far
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
