@@ -56,6 +56,9 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     for (report, has_captures), names in variants(context).items():
         shown = references if has_captures else []
         reports.append((f"sr_{report}", _report(envelope, f"sr_{report}", prediction, chosen, key, shown), names))
+    if not prediction.scope.inside:
+        for _, each, _ in (*captures, *reports):
+            each.SeriesDescription = envelope.series_description("AI dementia: out of scope")
     return _finish(envelope, [*captures, *reports])
 
 
@@ -71,6 +74,7 @@ def build_skipped(source: Source, verdicts: Sequence[Verdict], reason: str, cont
         pixels = summary.skipped_picture(reason, verdicts)
         page = capture.secondary_capture(envelope, pixels, 1, "summary", "Page of text: why there is no result.", [])
         page.RecognizableVisualFeatures = "NO"
+        page.SeriesDescription = envelope.series_description(plain.NO_RESULT_SERIES)
         drafts.append(("summary", page, receivers))
     if context.settings.report_skipped:
         references = [_reference(each) for _, each, _ in drafts]

@@ -21,6 +21,7 @@ from node.report.keyslice import KeySlice
 from node.report.source import Reference
 from node.report.sr import parameters, statements
 
+NO_RESULT_SERIES = "AI dementia: no result"
 NO_RESULT = "No result: this study was not classified, and none will follow unless further images arrive."
 
 
@@ -69,7 +70,9 @@ def skipped_report(
     ]
     if captures:
         sections.append(_key_images(captures))
-    return _document(envelope, sections, captures)
+    target = _document(envelope, sections, captures)
+    target.SeriesDescription = envelope.series_description(NO_RESULT_SERIES)
+    return target
 
 
 def line(verdict: Verdict, described: bool = True) -> str:

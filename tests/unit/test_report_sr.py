@@ -85,6 +85,7 @@ def test_out_of_scope_is_said_and_nothing_is_measured() -> None:
     tree = report_of(reports.out_of_scope())
     assert coded(tree, codes.DEMENTIA) == codes.UNDETERMINED.CodeValue
     assert coded(tree, codes.DECISION_BAND) == codes.OUT_OF_SCOPE.CodeValue
+    assert tree.SeriesDescription == "AI dementia: out of scope (RUO)"
     assert not found(tree, codes.PROBABILITY)
     assert "Decision: out of scope. Not classified: the volume does not look like a head" in texts(tree, codes.COMMENT)
     assert "Scope measurement head_ml=212.3" in texts(tree, codes.COMMENT)
@@ -337,6 +338,7 @@ def test_a_skipped_study_gets_a_page_where_the_setting_asks_for_it() -> None:
     ]
     page = reports.read(results[0])
     assert (page.RecognizableVisualFeatures, page.BurnedInAnnotation) == ("NO", "NO")
+    assert {reports.read(each).SeriesDescription for each in results} == {"AI dementia: no result (RUO)"}
     images = [item for _, _, item in items(reports.read(results[1])) if item.ValueType == "IMAGE"]
     assert [each.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for each in images] == [results[0].sop_instance_uid]
 
