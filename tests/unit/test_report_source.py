@@ -134,6 +134,14 @@ def test_a_malformed_value_is_carried_as_it_is(keyword: str, value: bytes) -> No
     assert_identity_is_kept(series, {each: raw(series[0], each) for each in CARRIED})
 
 
+def test_no_value_of_the_patient_reaches_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        series = series_with({keyword: b"SECRET-" + keyword.encode() for keyword in TYPE_2})
+        reports.build(series, reports.prediction(series, slices=3), reports.context(parametric_map=True))
+        report.build_skipped(Source(series), [reports.Verdict()], "a test", reports.context(capture_skipped=True))
+    assert "SECRET" not in caplog.text
+
+
 @pytest.mark.parametrize("keyword", TYPE_2)
 def test_an_absent_type_2_attribute_comes_out_empty(keyword: str) -> None:
     series = series_with({keyword: None})
