@@ -50,6 +50,12 @@ class Inspection:
     looked: Looked | None
     took_s: Mapping[str, float]
 
+    @property
+    def trouble(self) -> str:
+        """Why the chosen series cannot be read; "" where it can, or another one was looked at."""
+        looked = self.looked
+        return looked.trouble if looked is not None and looked.series.series_instance_uid == self.chosen else ""
+
 
 @unwarned()
 def inspect(

@@ -39,7 +39,7 @@ def inspect(
 ) -> None:
     """Say which series of a folder would be read, and why not the others. Nothing is stored, nothing is sent.
 
-    Exit code 0 when a series is chosen, 1 when none is, 2 when the command is wrong.
+    Exit code 0 when a series is chosen and can be read, 1 when none is, 2 when the command is wrong.
     """
     from node import inspection
 
@@ -55,7 +55,7 @@ def inspect(
         _show(found)
     if sheet is not None:
         _write(sheet, found)
-    raise typer.Exit(0 if found.chosen else 1)
+    raise typer.Exit(0 if found.chosen and not found.trouble else 1)
 
 
 def _settings(config: Path | None) -> "tuple[Settings, Preprocessing, Mapping[str, float]]":
