@@ -1,5 +1,6 @@
 """Where a checkpoint comes from: a file, or one exact commit of a repository on the Hugging Face Hub."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ def fetch(repository: str, revision: str, filename: str) -> Fetched:
 
     Raises CheckpointError: no network, no such repository, revision or file.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # its documented place, not re-exported

@@ -6,7 +6,7 @@ also runs eagerly or through torch.compile, and on a CPU; that is how the benchm
 
 import gc
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ LARGEST_BATCH = 256
 CPU_BATCH = 8
 MEMORY_SHARE = 0.5  # of the free memory, for one batch
 Way = Literal["eager", "compiled", "captured"]
+Pool = Any  # an opaque handle of torch
 Network = Callable[[Tensor], tuple[Tensor, ...]]
 
 
@@ -36,6 +37,10 @@ class TorchEngine:
         self._head = DropoutHead.read(bundle.weights.read).on(self._moved)
         self._side = bundle.manifest.architecture.img_size
         self._ready: dict[int, Network] = {}
+        self._pool: Pool = None
+        if self._where.type == "cuda":
+            torch.cuda.set_device(self._where)  # capture takes the current device
+            self._pool = torch.cuda.graph_pool_handle()
         self._batch = self._fitted()
 
     @torch.inference_mode()
@@ -67,7 +72,7 @@ class TorchEngine:
     def _made_ready(self, size: int) -> Network:
         """The network for one batch size."""
         if self._way == "captured":
-            return Graph(self._network, (size, 1, self._side, self._side), self._where).replay
+            return Graph(self._network, (size, 1, self._side, self._side), self._where, self._pool).replay
         if self._way == "eager":
             return self._network
         from torch._inductor import config  # weights become constants of the compiled code
@@ -102,9 +107,12 @@ class TorchEngine:
 
 
 class Graph:
-    """One forward of fixed shape, captured; replaying it costs one launch instead of some hundred."""
+    """One forward of fixed shape, captured; replaying it costs one launch instead of some hundred.
 
-    def __init__(self, network: Network, shape: tuple[int, ...], device: torch.device) -> None:
+    Graphs of an engine share the memory of their activations: one is replayed at a time, and its outputs are copied.
+    """
+
+    def __init__(self, network: Network, shape: tuple[int, ...], device: torch.device, pool: Pool) -> None:
         self._input = torch.zeros(shape, device=device)
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no annotation here
         stream.wait_stream(torch.cuda.current_stream(device))
@@ -113,7 +121,7 @@ class Graph:
                 network(self._input)
         torch.cuda.current_stream(device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, pool=pool):
             self._outputs = network(self._input)
 
     def replay(self, images: Tensor) -> tuple[Tensor, ...]:
