@@ -63,7 +63,8 @@ FINE_MM, MIDDLE_MM, BROAD_MM, LOCAL_MM = 5.0, 24.0, 50.0, 80.0
 MIRROR_FINE_MM = 8.0
 CLIP = 0.25
 MAXIMUM_YAW = 45.0
-YAW_STEPS, ROLLS, FINER = (-6, 0, 6), (-18, -12, -6, 0, 6, 12, 18), (-3, 0, 3)
+YAW_STEPS, ROLLS = (-6, 0, 6), (-18, -12, -6, 0, 6, 12, 18)
+FINER = ((0, 0), (-3, 0), (3, 0), (0, -3), (0, 3))
 FEW = 300
 
 Floats = NDArray[np.float32]
@@ -118,7 +119,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Thin:
-    """Every second sample of the detail inside, to compare with its mirror images."""
+    """The detail inside on a thinner grid, to compare with its mirror images."""
 
     band: Floats
     inner: Mask
@@ -204,11 +205,12 @@ def _mirror(block: _Block) -> dict[str, float]:
         return {}
     even = _evened(block)
     band = np.clip(block.smooth(even, MIRROR_FINE_MM) - block.smooth(even, BROAD_MM), -CLIP, CLIP)
-    thin = _Thin(band[::2, ::2, ::2], block.inner[::2, ::2, ::2], tuple(2 * step for step in block.spacing_mm))
+    between, rows, columns = block.spacing_mm
+    thin = _Thin(band[::3, ::2, ::2], block.inner[::3, ::2, ::2], (3 * between, 2 * rows, 2 * columns))
     start = _yaw(block)
     tilts = [(start + yaw, roll) for yaw in YAW_STEPS for roll in ROLLS]
     yaw, roll = max(tilts, key=lambda tilt: thin.likeness(tilt[0], tilt[1], 2))
-    near = [(yaw + more, roll + tilt) for more in FINER for tilt in FINER]
+    near = [(yaw + more, roll + tilt) for more, tilt in FINER]
     yaw, roll = max(near, key=lambda tilt: thin.likeness(tilt[0], tilt[1], 2))
     likeness = thin.likeness(yaw, roll, 2)
     return {"mirror": likeness, "mirror_lead": likeness - thin.likeness(yaw, roll, 1)}
