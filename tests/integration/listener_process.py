@@ -16,22 +16,24 @@ from node.dimse.scp import Received, start_listener
 from node.dimse.status import Status
 from storage import DataFolder, open_database
 
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-folder = DataFolder(Path(sys.argv[1]))
-db = open_database(folder)
-settings = Listener(port=0, allow=(AllowedPeer(ae_title="TESTER"),))
+
+def main(folder: DataFolder, *, forget: bool) -> None:
+    """Listen for a minute."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    db = open_database(folder)
+
+    def on_store(received: Received) -> Status:
+        if forget:
+            for _ in received.data:
+                pass
+            return Status.SUCCESS
+        return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=100)
+
+    server = start_listener(Listener(port=0, allow=(AllowedPeer(ae_title="TESTER"),)), on_store)
+    sys.stdout.write(f"{server.port}\n")
+    sys.stdout.flush()
+    threading.Event().wait(60)
 
 
-def on_store(received: Received) -> Status:
-    """Store it, or forget it."""
-    if "--forget" in sys.argv:
-        for _ in received.data:
-            pass
-        return Status.SUCCESS
-    return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=100)
-
-
-server = start_listener(settings, on_store)
-sys.stdout.write(f"{server.port}\n")
-sys.stdout.flush()
-threading.Event().wait(60)
+if __name__ == "__main__":
+    main(DataFolder(Path(sys.argv[1])), forget="--forget" in sys.argv)
