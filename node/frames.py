@@ -17,7 +17,7 @@ class Frame:
     spacing_mm   between rows, between columns;  each of these three is () where the header has no usable value
     size         rows, columns
     slope, intercept  stored value -> modality unit (PS3.3 C.11.1)
-    kind         what must be the same in all planes of a volume: image type, echo time, b-value, frame of reference
+    kind         what all planes of a volume share: image type, echo time, b-value, object, frame of reference
     """
 
     instance: int
@@ -73,7 +73,8 @@ def _kind(places: Sequence[Dataset], header: Dataset) -> tuple[object, ...]:
     image_type = next(
         (found for place in places for name in ("FrameType", "ImageType") if (found := words(place, name))), ""
     )
-    return image_type, tuple(round(time, 1) for time in echo), weighting, words(header, "FrameOfReferenceUID")
+    whole = tuple(words(header, name) for name in ("SOPClassUID", "PhotometricInterpretation", "FrameOfReferenceUID"))
+    return image_type, tuple(round(time, 1) for time in echo), weighting, whole
 
 
 def _first(places: Sequence[Dataset], keyword: str, length: int) -> tuple[float, ...]:

@@ -60,10 +60,9 @@ class Stack:
 
     @property
     def extent_mm(self) -> tuple[float, float, float]:
-        """How far the grid reaches along the patient's axes: left-right, front-back, foot-head."""
-        steps = self.affine_mm[:3, :3] * [len(self.order), *self.size]
-        x, y, z = np.abs(steps).sum(axis=1)
-        return float(x), float(y), float(z)
+        """How far the grid reaches across planes, along rows of planes and along columns."""
+        d, h, w = self.spacing_mm
+        return d * len(self.order), h * self.size[0], w * self.size[1]
 
 
 def stack(frames: Sequence[Frame]) -> Stack:

@@ -14,7 +14,13 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from node.elements import BROKEN, items, number, text
 from node.errors import UnreadableInstance
@@ -86,9 +92,11 @@ def open_header(path: Path) -> tuple[Dataset, Location | None]:
 
 
 def transfer_syntax(header: Dataset) -> UID:
-    """From the file meta information, else as the header was in fact encoded."""
+    """From the file meta information, else as the header was in fact encoded. Raises UnreadableInstance."""
     meta = getattr(header, "file_meta", None)
     stated = text(meta, "TransferSyntaxUID") if meta is not None else ""
+    if stated and stated not in AllTransferSyntaxes:
+        raise UnreadableInstance(f"unknown transfer syntax {stated[:64]}")
     if stated:
         return UID(stated)
     return ImplicitVRLittleEndian if header.original_encoding[0] else ExplicitVRLittleEndian
@@ -102,6 +110,9 @@ def layout(header: Dataset) -> Layout:
         raise UnreadableInstance("the header has no rows or columns")
     if allocated not in (8, 16, 32) or not 1 <= stored <= allocated:
         raise UnreadableInstance(f"{stored} bits stored in {allocated} are no pixel format of MR images")
+    grey = text(header, "PhotometricInterpretation").upper() in {"MONOCHROME1", "MONOCHROME2"}
+    if not grey or (number(header, "SamplesPerPixel") or 1) != 1:
+        raise UnreadableInstance("it has not one grey value per pixel")
     if items(header, "ModalityLUTSequence"):
         raise UnreadableInstance("its values need a modality look-up table, which MR images do not have")
     high = int(number(header, "HighBit") or 0)
@@ -172,8 +183,8 @@ def _native(file: BinaryIO, length: int, shape: Layout) -> Iterator[Stored]:
     if shape.transfer_syntax.is_encapsulated:
         raise UnreadableInstance("the pixel data are not encapsulated, against the transfer syntax")
     needed = shape.frame_bytes * shape.frames
-    if length < needed:
-        raise UnreadableInstance(f"{length} bytes of pixel data where {needed} are needed")
+    if not needed <= length < needed + shape.columns * shape.allocated // 8:
+        raise UnreadableInstance(f"{length} bytes of pixel data where the header describes {needed}")
     for _ in range(shape.frames):
         data = file.read(shape.frame_bytes)
         if len(data) < shape.frame_bytes:

@@ -147,7 +147,8 @@ def _one_kind(found: Sequence[Frame]) -> None:
     kinds = len({frame.kind for frame in found})
     if kinds > 1:
         raise Refused(
-            Reason.MIXED_KINDS, f"{kinds} kinds of images, by image type, echo time, b-value or frame of reference"
+            Reason.MIXED_KINDS,
+            f"{kinds} kinds of images, by image type, echo time, b-value, object or frame of reference",
         )
 
 

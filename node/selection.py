@@ -92,7 +92,7 @@ def judge(series: SeriesHeaders, settings: SelectionSettings, own_manufacturer: 
         eligible=reason is Reason.ELIGIBLE,
         score=round(score, 2),
         reason=reason,
-        detail=detail,
+        detail=_printable(detail, 300),
     )
 
 
@@ -128,4 +128,8 @@ def _description(header: Dataset) -> str:
     parts = re.split(r"[\s^=\\]+", f"{text(header, 'PatientName')} {text(header, 'PatientID')}")
     for part in sorted((each for each in parts if len(each) > 2), key=len, reverse=True):
         found = re.sub(re.escape(part), "…", found, flags=re.IGNORECASE)
-    return "".join(each for each in found if each.isprintable())[:64]
+    return _printable(found, 64)
+
+
+def _printable(said: str, length: int) -> str:
+    return "".join(each for each in said if each.isprintable())[:length]

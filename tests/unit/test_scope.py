@@ -194,6 +194,17 @@ def test_a_head_that_wrong_headers_lay_on_its_side_is_outside(axis: str, degrees
     assert not assessed(turned(axis, degrees)).inside
 
 
+@pytest.mark.parametrize("rows", [slice(0, 44), slice(34, 108)], ids=["ends above the slab's end", "without its top"])
+def test_a_head_of_which_a_part_is_missing_is_outside(rows: slice) -> None:
+    moved = np.eye(4)
+    moved[1, 3] = rows.start
+    part = Volume(np.ascontiguousarray(head().voxels[:, rows]), head().affine_mm @ moved)
+    found = assessed(part)
+    assert not found.inside
+    words = scope.WORDS["covered" if rows.start == 0 else "top_fraction"]
+    assert words in found.reason
+
+
 def test_inverted_contrast_is_outside() -> None:
     dark = np.where(head().voxels > 60, 900 - head().voxels, head().voxels)
     found = assessed(Volume(dark.astype(np.float32), head().affine_mm))

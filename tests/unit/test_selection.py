@@ -115,6 +115,14 @@ REFUSED: dict[str, tuple[Reason, Callable[[], SeriesHeaders]]] = {
     ),
     "mixed sizes": (Reason.MIXED_SIZES, lambda: series(Rows=by_index([64, 64, 32]))),
     "thin slab": (Reason.SMALL_COVERAGE, lambda: series(slices=24, spacing_mm=(2, 3, 3), plane="axial")),
+    "thin slab that lies obliquely": (
+        Reason.SMALL_COVERAGE,
+        lambda: series(slices=24, spacing_mm=(3, 3, 3), orientation=(0.8, 0.6, 0, -0.36, 0.48, 0.8)),
+    ),
+    "a capture among the slices": (
+        Reason.MIXED_KINDS,
+        lambda: series(SOPClassUID=by_index(["1.2.840.10008.5.1.4.1.1.4"] * 23 + [SecondaryCaptureImageStorage])),
+    ),
     "small field": (Reason.SMALL_COVERAGE, lambda: series(rows=32, columns=32)),
     "coarse": (Reason.TOO_COARSE, lambda: series(spacing_mm=(9, 3, 3))),
     "frames without groups": (Reason.NO_GEOMETRY, lambda: series(NumberOfFrames=30)),

@@ -80,6 +80,10 @@ def lying(slices: list[Dataset], **elements: object) -> list[Dataset]:
     ("elements", "words"),
     [
         ({"Rows": 64}, "bytes of pixel data"),
+        ({"Rows": 16}, "bytes of pixel data"),
+        ({"Columns": 41}, "bytes of pixel data"),
+        ({"SamplesPerPixel": 3}, "one grey value"),
+        ({"PhotometricInterpretation": "RGB"}, "one grey value"),
         ({"BitsAllocated": 12}, "no pixel format"),
         ({"BitsAllocated": 64}, "no pixel format"),
         ({"BitsStored": 24}, "no pixel format"),
@@ -90,6 +94,22 @@ def test_headers_that_lie_about_the_pixels_are_found_out(
     tmp_path: Path, slices: list[Dataset], elements: dict[str, object], words: str
 ) -> None:
     assert words in complaint(factories.write(lying(slices, **elements), tmp_path))
+
+
+def test_a_colour_image_among_grey_ones_is_found_out(tmp_path: Path, slices: list[Dataset]) -> None:
+    slices[2].SamplesPerPixel, slices[2].PhotometricInterpretation = 3, "RGB"
+    slices[2].PixelData = bytes(slices[2].PixelData) * 3
+    assert complaint(factories.write(slices, tmp_path)).startswith(slices[2].SOPInstanceUID)
+
+
+@pytest.mark.parametrize("uid", [b"1.2.840.10008.1.9.99", b"1.2.826.0.1.368004.9"])
+def test_an_unknown_transfer_syntax_is_not_guessed_at(tmp_path: Path, slices: list[Dataset], uid: bytes) -> None:
+    paths = factories.write(slices, tmp_path)
+    content = paths[0].read_bytes()
+    paths[0].write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", uid, 1))
+    series, unreadable = read_series(paths)
+    assert len(series[0].headers) == 4
+    assert "unknown transfer syntax" in unreadable[0].reason
 
 
 def test_rows_of_zero_are_no_image(tmp_path: Path, slices: list[Dataset]) -> None:

@@ -20,7 +20,7 @@ from model.types import SourceFrame, Volume
 from node.config import SelectionSettings
 from node.geometry import GeometryError
 from node.reasons import Reason
-from node.selection import SeriesHeaders
+from node.selection import SeriesHeaders, judge
 from node.series import read_series, read_volume
 from tests import factories
 
@@ -131,6 +131,23 @@ def test_an_enhanced_object_is_the_same_volume_as_its_classic_slices(tmp_path: P
     np.testing.assert_allclose(enhanced.affine_mm, classic.affine_mm, atol=1e-6)
     assert enhanced.sources[0].frame_number is not None
     assert {each.sop_instance_uid for each in enhanced.sources} == {factories.enhanced_mr(**shape).SOPInstanceUID}
+
+
+def test_a_legacy_converted_object_is_the_same_volume_too(tmp_path: Path) -> None:
+    legacy = pytest.importorskip("highdicom.legacy")
+    shape: dict[str, Any] = {"slices": 24, "rows": 40, "columns": 48, "spacing_mm": (7.0, 4.0, 4.0)}
+    slices = [factories.encoded(each) for each in factories.mr_series(**shape)]
+    converted = legacy.LegacyConvertedEnhancedMRImage(
+        Random(1).sample(slices, 24), factories.uid("legacy"), 7, factories.uid("legacy", 1), 1
+    )
+    path = tmp_path / "converted.dcm"
+    converted.save_as(path)
+    series = read_series([path]).series[0]
+    verdict = judge(series, SelectionSettings())
+    assert verdict.eligible, verdict
+    read, classic = read_volume(series, LIMIT), volume(tmp_path / "classic", factories.mr_series(**shape))
+    np.testing.assert_array_equal(read.voxels, classic.voxels)
+    np.testing.assert_allclose(read.affine_mm, classic.affine_mm, atol=1e-6)
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, ExplicitVRBigEndian])
