@@ -71,8 +71,9 @@ def _fold(plan: Plan, slices: Slices, labelled: Slices, split: Split) -> Predict
     name = f"fold_{split.fold}"
     training, validation = labelled.of_subjects(split.training), labelled.of_subjects(split.validation)
     done = plan.folder / name / "predictions.npz"
+    finished = plan.resume and done.exists()
     network = _train(plan, name, slices.without_subjects(split.validation), training, validation)
-    if plan.resume and done.exists():  # written after the last epoch of the run that has just been found complete
+    if finished:  # and of this recipe and these data, or the checkpoint would have been refused
         return Predictions.load(done)
     bundle = to_bundle(network, plan.recipe, provenance={"source": f"cross-validation, fold {split.fold} left out"})
     predictions = predict(bundle, validation, fold=split.fold, device=_device(plan.fabric))

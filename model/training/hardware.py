@@ -5,7 +5,7 @@ from lightning_fabric import Fabric
 
 from model.errors import DeviceError
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def start(device: str = "auto", devices: int = 1, nodes: int = 1, precision: str = "32-true") -> Fabric:

@@ -96,8 +96,8 @@ def fit(
         [{"params": list(each.parameters), "weight_decay": each.weight_decay, "lr": 0.0} for each in groups],
         betas=schedule.betas,
     )
+    state = _State(network, schedule, fabric.device)
     wrapped, wrapped_optimizer = fabric.setup(network, optimizer)
-    state = _State(network, schedule)
     checkpoint = run.folder / "checkpoint.pt"
     if run.resume and checkpoint.exists():
         state.restore(checkpoints.load(checkpoint, run.fingerprint), optimizer)
@@ -212,9 +212,9 @@ class _Epochs:
 class _State:
     """What changes from epoch to epoch, and is in the checkpoint."""
 
-    def __init__(self, network: nn.Module, schedule: Schedule) -> None:
+    def __init__(self, network: nn.Module, schedule: Schedule, device: torch.device) -> None:
         self.network, self.decay = network, schedule.average_decay
-        self.averaged = copy.deepcopy(network).requires_grad_(False) if self.decay else None
+        self.averaged = copy.deepcopy(network).requires_grad_(False).to(device) if self.decay else None
         self.epoch, self.history = 0, list[Numbers]()
         self.best_epoch, self.best = -1, dict[str, Tensor]()
 

@@ -36,7 +36,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in t
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each, on each machine.")]
 Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines; start the command on each through torchrun.")]
-Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed.")]
+Precision = Annotated[str, typer.Option("--precision", help="32-true or bf16-mixed.")]
 
 
 def register(app: typer.Typer) -> None:
