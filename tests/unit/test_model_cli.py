@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
 from model import Bundle, Predictor
+from node.cli import app
 from node.errors import UnreadableInstance
 from node.offline import find, read_nifti
 from tests import bundles, factories
@@ -24,15 +28,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def neurossl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "node", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
+def neurossl(*arguments: object, cwd: Path) -> Result:
+    """The command line in this process, as if typed in the folder `cwd`."""
+    with chdir(cwd):
+        return CliRunner().invoke(app, [*map(str, arguments)])
 
 
 def predicted(*arguments: object, cwd: Path, code: int = 0) -> list[dict[str, object]]:
     done = neurossl("predict", *arguments, "--bundle", cwd / "bundle", "--json", cwd=cwd)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.exit_code == code, done.stderr
     return list(json.loads(done.stdout))
 
 
@@ -96,7 +100,7 @@ def test_the_table_says_what_was_not_classified_and_why(folder: Path) -> None:
     Image.fromarray(noise).save(folder / "noise.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
     done = neurossl("predict", "noise.png", "broken.png", "--bundle", "bundle", cwd=folder)
-    assert done.returncode == 1  # one of them could not be read
+    assert done.exit_code == 1  # one of them could not be read
     assert "outside the model's scope" in done.stdout
     assert "no readable PNG or JPEG" in done.stdout
     assert "Research use only" in done.stdout
@@ -113,9 +117,9 @@ def test_untrained_weights_are_said_to_be_untrained(folder: Path, tmp_path: Path
 def test_the_bundle_of_the_settings_is_the_default(folder: Path, tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "config.yaml").write_text(f"worker:\n  bundle: {folder / 'bundle'}\n")
-    assert neurossl("predict", "a.png", cwd=tmp_path).returncode == 0
+    assert neurossl("predict", "a.png", cwd=tmp_path).exit_code == 0
     done = neurossl("predict", "a.png", "--config", "none.yaml", cwd=tmp_path)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "--bundle" in done.stderr
 
 
@@ -139,8 +143,16 @@ def test_what_a_user_can_mend_is_one_message_and_exit_code_2(
     folder: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = neurossl(*arguments, cwd=folder)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_the_command_is_one_process_that_leaves_no_traceback(folder: Path) -> None:
+    command = [sys.executable, "-m", "node", "predict", "nowhere.png", "--bundle", "bundle"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error nowhere.png: there is no such file or folder")
     assert "Traceback" not in done.stderr
 
 
@@ -153,7 +165,7 @@ def test_show_prints_the_manifest_as_json(folder: Path) -> None:
 @pytest.mark.slow
 def test_the_benchmark_measures_every_way_in_one_run(folder: Path) -> None:
     done = neurossl("model", "benchmark", "--bundle", "bundle", "--slices", 8, "--repeats", 1, "--json", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     report = json.loads(done.stdout)
     kinds = [(row["kind"], row["engine"], row["precision"]) for row in report["rows"]]
     assert kinds[0] == ("the card's way", "torch eager", "float32")
