@@ -170,8 +170,8 @@ DEMONSTRATION = Recipe(
     notes=("Small enough for two cores and 8 MB; for trying the pipeline on the labelled OASIS-1 slices.",),
     cost="136 subjects, 408 slices: about an hour on one CPU core",
     result=(
-        "unfinished: an earlier, shorter setting reached an out-of-fold AUROC by subject of 0.67 (95 % interval 0.58 to "
-        "0.77), below the 0.72 of a logistic regression on the pixels"
+        "unfinished: an earlier, shorter setting reached an out-of-fold AUROC by subject of 0.67 (95 % interval 0.58 "
+        "to 0.77), below the 0.72 of a logistic regression on the pixels"
     ),
 )
 

@@ -131,7 +131,7 @@ def everything(db: Database, job_id: int) -> dict[str, Any]:
 
 
 def _destinations(db: Database) -> dict[str, str]:
-    """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty without an office."""
+    """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
     office = pulse(db.folder.path("locks"), "office")
     return dict(office.facts.get("destinations", {})) if office and office.beats else {}
 
