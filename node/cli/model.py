@@ -42,7 +42,10 @@ def predict(
     heatmap: Annotated[Path | None, typer.Option(help="Write slices with their heat maps to this PNG.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Probability, uncertainty and heat maps of slices, volumes and studies, without any service. Research use only."""
+    """Probability, uncertainty and heat maps of slices, volumes and studies, without any service. Research use only.
+
+    Exit code 1 when an input was not classified because it cannot be read, 2 when the command cannot run.
+    """
     with _problems():
         from model import Bundle, Predictor
         from node.config import Settings, load
@@ -66,7 +69,8 @@ def predict(
         if heatmap is not None:
             count = write_heatmaps(((each.name, each.prediction) for each in results if each.prediction), heatmap)
             err.print(f"{escape(str(heatmap))}: {count} pictures" if count else "no picture: nothing was classified")
-    if any(each.prediction is None for each in results):
+    counted = [each for each in results if each.kind != "file"] or results  # a stray file in a folder is no failure
+    if not counted or any(each.prediction is None for each in counted):
         sys.exit(1)
 
 

@@ -222,6 +222,15 @@ def test_a_picture_with_more_than_eight_bits_is_refused(folder: Path, tmp_path: 
     assert "more than 8 bits" in found[0]["reason"]
 
 
+def test_a_stray_file_in_a_folder_of_pictures_is_named_and_no_failure(folder: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("a,1\n")
+    found = predicted(tmp_path, cwd=folder)
+    assert [each["kind"] for each in found] == ["picture", "file"]
+    assert found[1]["reason"]
+    predicted(tmp_path / "labels.csv", cwd=folder, code=1)
+
+
 def test_folders_are_searched_in_the_order_of_names(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpeg", "v.nii.gz", "IM0001", "sub/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

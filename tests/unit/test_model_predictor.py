@@ -42,6 +42,7 @@ def test_a_volume_gets_an_answer_for_every_slice_and_one_for_the_study(predictor
     assert len(found.slices) == 9
     for item in found.slices:
         assert item.logits.shape == (2,)
+        assert (item.logits.dtype, item.rollout.dtype) == (np.float32, np.float32)
         assert 0 < item.probability < 1
         assert 0 < item.spread < 0.5
         assert 0 < item.mutual_information < item.predictive_entropy
