@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | head_ml | tissue down to 110 mm below the crown, ml | 1010 to 3280 | small objects, trunks, fields of noise |
 | covered | share of the slices' middle that the volume reaches | 1 | volumes that end within the slab |
-| top_fraction | area at the crown, of the largest | 0.36 to 0.74: a dome | limbs, bottles, cut-off tops |
+| top_fraction | area of the topmost 10 mm, of the largest | 0.1 to 0.4: a dome | limbs, bottles, cut-off tops |
 | length_to_width | front-back over left-right extent | 1.09 to 1.41 | balls, limbs, heads turned by wrong headers |
 | texture | spread of detail of 5 to 25 mm deep inside, of its mean | 0.08 to 0.36 | fluid phantoms |
 | grain | spread of finer detail, of the texture | 0.2 to 0.9 | noise |
@@ -32,7 +32,7 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
         "head_ml_minimum": 900.0,
         "head_ml_maximum": 3500.0,
         "covered_minimum": 0.95,
-        "top_fraction_maximum": 0.85,
+        "top_fraction_maximum": 0.75,
         "length_to_width_minimum": 1.05,
         "length_to_width_maximum": 1.6,
         "texture_minimum": 0.05,
@@ -47,7 +47,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
     {
         "head_ml": "tissue of the head, ml",
         "covered": "share of the slices that the volume reaches",
-        "top_fraction": "area at the crown, of the largest",
+        "top_fraction": "area at the very top, of the largest",
         "length_to_width": "length to width",
         "texture": "texture inside",
         "grain": "noise to texture",
@@ -104,11 +104,11 @@ def _covered(volume: Volume, slices: Sequence[Slice]) -> float:
 
 def _outline(volume: Volume, block: Block) -> dict[str, float]:
     head = heads.find(volume)
-    crown = head.crown_mm
-    above = np.array([head.above_ml(level) for level in np.arange(crown, crown - CAP_MM - 1, -LEVEL_MM)])
-    layers = np.diff(above)
+    levels = head.crown_mm - np.arange(0, CAP_MM + 1, LEVEL_MM)
+    above = np.array([head.above_ml(level) for level in levels])
+    topmost = head.above_ml(float(head.points_mm[:, 2].max()) - LEVEL_MM)
     widest = block.head[int(block.head.sum(axis=(1, 2)).argmax())]
-    measured = {"head_ml": float(above[-1]), "top_fraction": float(layers[0] / max(layers.max(), 1e-6))}
+    measured = {"head_ml": float(above[-1]), "top_fraction": float(topmost / max(np.diff(above).max(), 1e-6))}
     if widest.any():
         ends = np.percentile(np.argwhere(widest), (0.5, 99.5), axis=0)
         length, width = np.maximum(ends[1] - ends[0], 1) * block.spacing_mm[1:]

@@ -92,15 +92,20 @@ def mirror(block: Block) -> dict[str, float]:
         return {}
     even = _evened(block)
     band = np.clip(block.smooth(even, MIRROR_FINE_MM) - block.smooth(even, BROAD_MM), -CLIP, CLIP)
-    between, rows, columns = block.spacing_mm
-    thin = _Thin(band[::3, ::2, ::2], block.inner[::3, ::2, ::2], (3 * between, 2 * rows, 2 * columns))
+    coarse, fine = _thinned(block, band, 3), _thinned(block, band, 2)
     start = _yaw(block)
     tilts = [(start + yaw, roll) for yaw in YAW_STEPS for roll in ROLLS]
-    yaw, roll = max(tilts, key=lambda tilt: thin.likeness(tilt[0], tilt[1], 2))
+    yaw, roll = max(tilts, key=lambda tilt: coarse.likeness(tilt[0], tilt[1], 2))
     near = [(yaw + more, roll + tilt) for more, tilt in FINER]
-    yaw, roll = max(near, key=lambda tilt: thin.likeness(tilt[0], tilt[1], 2))
-    likeness = thin.likeness(yaw, roll, 2)
-    return {"mirror": likeness, "mirror_lead": likeness - thin.likeness(yaw, roll, 1)}
+    yaw, roll = max(near, key=lambda tilt: fine.likeness(tilt[0], tilt[1], 2))
+    likeness = fine.likeness(yaw, roll, 2)
+    return {"mirror": likeness, "mirror_lead": likeness - fine.likeness(yaw, roll, 1)}
+
+
+def _thinned(block: Block, band: Floats, step: int) -> "_Thin":
+    """Every second sample within every `step`-th slice."""
+    between, rows, columns = block.spacing_mm
+    return _Thin(band[::step, ::2, ::2], block.inner[::step, ::2, ::2], (step * between, 2 * rows, 2 * columns))
 
 
 def _yaw(block: Block) -> float:
