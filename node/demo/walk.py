@@ -47,7 +47,7 @@ def walk(home: Home, study: Path | None, device: str, tell: Tell) -> Walk:
     tell("prepares the study", 0, 0)
     files = _studies(study) if study is not None else _studies_of(write_template(home.study))
     tell("prepares the model", 0, 0)
-    _bundle(home).save(home.bundle)
+    _bundle().save(home.bundle)
     clock.lap("prepare")
     with pacs.plays_pacs(home.received, NODE) as pacs_port:
         settings = _settings(home, pacs_port, device)
@@ -73,7 +73,7 @@ class _Clock:
         self.laps[name], self._at = round(now - self._at, 2), now
 
 
-def _bundle(_home: Home) -> Bundle:
+def _bundle() -> Bundle:
     """The weights that the demo runs on."""
     return Bundle.untrained()
 
