@@ -68,23 +68,24 @@ def draw(choices: Augmentation, mirrored: Tensor, size: int, random: torch.Gener
 
 
 def apply(pixels: Tensor, variations: Variations) -> Tensor:
-    """pixels (N, S, S) uint8 -> images (N, 1, S, S) float32, varied and z-scored."""
-    images = pixels[:, None].float() / 255
-    images = _with_scalp(images, variations.scalp)
+    """pixels (N, S, S) uint8 -> images (N, 1, S, S) float32, varied and z-scored. What is nothing costs nothing."""
+    images = _with_scalp(pixels[:, None].float() / 255, variations.scalp)
     grid = functional.affine_grid(variations.affine, list(images.shape), align_corners=False)
     images = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    images = images.clamp_min(0) ** variations.gamma[:, None, None, None]
-    field = functional.interpolate(variations.field, images.shape[-2:], mode="bicubic", align_corners=True)
-    images = images * field.exp()
+    images = images.clamp_(min=0).pow_(variations.gamma[:, None, None, None])
+    if bool(variations.field.any()):
+        images *= functional.interpolate(variations.field.exp(), images.shape[-2:], mode="bilinear", align_corners=True)
     if variations.noise.numel():
-        images = images + variations.noise
-    return normalise(images * ~_rectangles(variations.rectangle, images.shape[-1]))
+        images += variations.noise
+    if bool(variations.rectangle[:, 2].any()):
+        images *= ~_rectangles(variations.rectangle, images.shape[-1])
+    return normalise(images)
 
 
 def normalise(images: Tensor) -> Tensor:
     """images (N, 1, S, S), 0-1 -> minus their mean, divided by their sample deviation + 1e-8, as model.slicing does."""
-    deviation, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True)
-    return (images - mean) / (deviation + 1e-8)
+    deviation, mean = torch.std_mean(images.flatten(1), dim=1)
+    return (images - mean[:, None, None, None]) * (1 / (deviation + 1e-8))[:, None, None, None]
 
 
 def _affine(angle: Tensor, shift: Tensor, scale: Tensor, stretch: Tensor, flip: Tensor) -> Tensor:
@@ -108,28 +109,30 @@ def _rectangles(rectangle: Tensor, size: int) -> Tensor:
     return (rows[:, None, :, None]) & (columns[:, None, None, :])
 
 
-def _with_scalp(images: Tensor, scalp: Tensor, coarse: int = 4) -> Tensor:
-    """Draw a bright ring around the head: a stripped brain then looks a little like one in its skull.
-
-    The ring follows the brain's outline, computed `coarse` times smaller: grow the brain by the gap (skull and fluid,
-    dark), and again by the thickness (scalp, bright).
-    """
-    if not bool((scalp[:, 1] > 0).any()):
+def _with_scalp(images: Tensor, scalp: Tensor) -> Tensor:
+    """Draw a bright ring around the brains that get one, so that they look a little as if they were in their skull."""
+    chosen = scalp[:, 1] > 0
+    if not bool(chosen.any()):
         return images
+    images = images.clone()
+    images[chosen] = torch.maximum(images[chosen], _ring(images[chosen], scalp[chosen]))
+    return images
+
+
+def _ring(images: Tensor, scalp: Tensor, coarse: int = 4) -> Tensor:
+    """The brain's outline, `coarse` times smaller, grown by the gap (skull and fluid) and by the thickness (scalp)."""
     size = images.shape[-1]
-    brain = (functional.avg_pool2d(images, coarse) > 0.05).float()
-    steps = round(0.12 * size / coarse)
-    distance = torch.zeros_like(brain)  # in coarse pixels, 0 inside the brain
-    grown = brain
-    for step in range(1, steps + 1):
+    grown = (functional.avg_pool2d(images, coarse) > 0.05).float()
+    distance = torch.zeros_like(grown)  # in coarse pixels, 0 inside the brain
+    for step in range(1, round(0.12 * size / coarse) + 1):
         wider = functional.max_pool2d(grown, 3, stride=1, padding=1) if step % 2 else _plus(grown)
         distance = distance + (wider - grown) * step
         grown = wider
     inner = scalp[:, 0, None, None, None] * size / coarse
     outer = inner + scalp[:, 1, None, None, None] * size / coarse
-    ring = ((distance > inner) & (distance <= outer) & (grown > 0)).float()
+    ring = ((distance > inner) & (distance <= outer)).float()
     ring = functional.interpolate(ring, scale_factor=coarse, mode="bilinear", align_corners=False)
-    return torch.maximum(images, ring * scalp[:, 2, None, None, None])
+    return ring * scalp[:, 2, None, None, None]
 
 
 def _plus(mask: Tensor) -> Tensor:
