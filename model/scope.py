@@ -4,17 +4,17 @@
 | --- | --- | --- | --- |
 | head_ml | tissue down to 110 mm below the crown, ml | 1010 to 3280 | small objects, trunks, fields of noise |
 | covered | share of the slices' middle that the volume reaches | 1 | volumes that end within the slab |
-| top_fraction | area of the topmost 10 mm, of the largest | 0.1 to 0.4: a dome | limbs, bottles, cut-off tops |
+| top_fraction | area of the topmost 10 mm, of the largest | 0.1 to 0.6: a dome | limbs, bottles, cut-off tops |
 | length_to_width | front-back over left-right extent | 1.09 to 1.41 | balls, limbs, heads turned by wrong headers |
 | texture | spread of detail of 5 to 25 mm deep inside, of its mean | 0.08 to 0.36 | fluid phantoms |
 | grain | spread of finer detail, of the texture | 0.2 to 0.9 | noise |
 | furrows | skewness of the texture: dark furrows in bright tissue | -0.38 to -0.02 | T2, diffusion, perfusion |
 | mirror | likeness of the inside to its left-right mirror image | 0.53 to 0.99 | random texture, trunks, fruit |
-| mirror_lead | the same, above that of front and back | 0.05 to 0.72 | what is as symmetric both ways |
+| mirror_lead | the same, above that of front and back | 0.04 to 0.72 | what is as symmetric both ways |
 
 "Real heads" are whole, de-faced and skull-stripped T1 volumes of five scanners, turned by up to 20 degrees, scaled by
-0.82 to 1.15, with noise, shading, 5 mm slices or a cut-off top added, and central slices of 136 people up to 96 years
-old. The limits lie outside of that; they are part of the bundle. Likeness is measured after the head's own tilt is
+0.82 to 1.15, with noise, shading, 5 mm slices or a top cut off by 10 mm added, and central slices of 136 people up to 96
+years old. The limits lie outside of that; they are part of the bundle. Likeness is measured after the head's own tilt is
 found. Skewness is Bowley's coefficient at 5 and 95 %, so that a few very dark or bright spots do not count.
 """
 

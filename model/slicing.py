@@ -37,7 +37,7 @@ class Preprocessing:
 
     size                side of the square image, pixels
     slices, spacing_mm  how many axial planes, and the distance between them, mm
-    depth_mm            from the crown (the level above which 0.1 litre of the head lies) to the middle plane, mm
+    below_crown_mm      from the crown (the level above which 0.1 litre of the head lies) to the middle plane, mm
     field_mm            height and width of the patient that fill the square, mm, around the middle of the head
     directions          where row and column numbers grow to: L, R, P or A (patient's left, right, back, front)
     inner_mm            the intensity window is measured on what lies deeper than this below the head's surface, mm
@@ -47,7 +47,7 @@ class Preprocessing:
     size: int = 224
     slices: int = 61
     spacing_mm: float = 1.0
-    depth_mm: float = 52.0
+    below_crown_mm: float = 52.0
     field_mm: tuple[float, float] = (208.0, 176.0)
     directions: tuple[str, str] = ("P", "L")
     inner_mm: float = 18.0
@@ -109,8 +109,8 @@ def slice_from_image(image: Image.Image | NDArray[Any], preprocessing: Preproces
 
 
 def slab(head: Head, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `depth_mm` below its crown."""
-    middle = head.crown_mm - preprocessing.depth_mm
+    """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `below_crown_mm` down."""
+    middle = head.crown_mm - preprocessing.below_crown_mm
     steps = np.divide(preprocessing.field_mm, preprocessing.size)
     matrix = np.eye(4)
     matrix[:3, 0] = (0, 0, preprocessing.spacing_mm)
@@ -147,7 +147,7 @@ def resample(
 def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing) -> tuple[float, float]:
     """The values that become 0 and 255: air, and the brightest of what lies deep in the head."""
     depth = head.depth_mm()
-    middle = head.crown_mm - preprocessing.depth_mm
+    middle = head.crown_mm - preprocessing.below_crown_mm
     reach = max(preprocessing.slices * preprocessing.spacing_mm / 2, 2 * heads.GRID_MM)
     depth[np.abs(head.heights_mm - middle) > reach] = 0
     inner = head.image[depth > min(preprocessing.inner_mm, float(depth.max()) / 2)]

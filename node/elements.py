@@ -12,9 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 
-BROKEN = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, struct.error)
+BROKEN = (
+    *(ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, RecursionError),
+    *(OSError, EOFError, AssertionError, struct.error, BytesLengthException),
+)
 
 
 @contextmanager

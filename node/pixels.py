@@ -1,6 +1,7 @@
 """Pixel data of one file -> its frames, with every size checked before anything is allocated or decoded."""
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def open_header(path: Path) -> tuple[Dataset, Location | None]:
         raise UnreadableInstance("not a DICOM file") from error
     except OSError as error:
         raise UnreadableInstance(f"cannot be read: {error.strerror or 'the file ends too early'}") from error
-    except (EOFError, RecursionError, MemoryError, AssertionError, *BROKEN) as error:
+    except (MemoryError, *BROKEN) as error:
         raise UnreadableInstance(f"cannot be read: {type(error).__name__}") from error
 
 
@@ -96,7 +97,8 @@ def transfer_syntax(header: Dataset) -> UID:
     meta = getattr(header, "file_meta", None)
     stated = text(meta, "TransferSyntaxUID") if meta is not None else ""
     if stated and stated not in AllTransferSyntaxes:
-        raise UnreadableInstance(f"unknown transfer syntax {stated[:64]}")
+        named = f" {stated[:64]}" if re.fullmatch(r"[0-9.]+", stated) else ""
+        raise UnreadableInstance(f"unknown transfer syntax{named}")
     if stated:
         return UID(stated)
     return ImplicitVRLittleEndian if header.original_encoding[0] else ExplicitVRLittleEndian
@@ -214,7 +216,7 @@ def _decoded(data: bytes, shape: Layout) -> Iterator[Stored]:
             found += 1
     except UnreadableInstance as error:
         raise UnreadableInstance(f"frame {found + 1}: {error}") from error
-    except (EOFError, RuntimeError, IndexError, *BROKEN) as error:
+    except (RuntimeError, IndexError, *BROKEN) as error:
         raise UnreadableInstance(f"frame {found + 1} cannot be decoded: {type(error).__name__}") from error
     if found < shape.frames:
         raise UnreadableInstance(f"{found} of {shape.frames} frames are there")

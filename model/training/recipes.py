@@ -148,7 +148,7 @@ ALIGNED = Augmentation(  # images that are already aligned to an atlas need litt
 DEMONSTRATION = Recipe(
     name="demonstration",
     architecture=Architecture(embed_dim=64, depth=4, num_heads=2, covariance_dim=24),
-    preprocessing=Preprocessing(slices=11, spacing_mm=2.0, depth_mm=66.0),
+    preprocessing=Preprocessing(slices=11, spacing_mm=2.0, below_crown_mm=46.0),
     pretraining=Pretraining(
         schedule=Schedule(epochs=10, batch_size=8, learning_rate=1.28e-2, warmup_epochs=1),
         augmentation=ALIGNED,

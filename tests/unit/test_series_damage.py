@@ -3,7 +3,10 @@
 import io
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +17,17 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
 )
 
+from node.config import SelectionSettings
 from node.errors import UnreadableInstance
 from node.geometry import GeometryError
 from node.reasons import Reason
-from node.selection import SeriesHeaders
+from node.selection import SeriesHeaders, select
 from node.series import read_series, read_volume
 from tests import factories
 
@@ -249,3 +254,39 @@ def test_reading_a_header_decodes_no_pixels(tmp_path: Path, slices: list[Dataset
     series = series_of(factories.write(slices, tmp_path))
     assert all("PixelData" not in header for header in series.headers)
     assert dcmread(series.paths[0]).PixelData
+
+
+def damaged(content: bytes, rng: Random) -> bytes:
+    """Some bytes of a file changed, lost, cut off or put in."""
+    found, place = bytearray(content), rng.randrange(132, len(content))
+    act = rng.randrange(4)
+    if act == 0:
+        for _ in range(rng.choice((1, 3, 20))):
+            found[rng.randrange(132, len(found))] = rng.randrange(256)
+    elif act == 1:
+        del found[place : place + rng.choice((1, 2, 50))]
+    elif act == 2:
+        del found[place:]
+    else:
+        found[place:place] = rng.randbytes(rng.choice((1, 4, 60)))
+    return bytes(found)
+
+
+@pytest.mark.parametrize("kind", ["explicit", "implicit", "compressed", "enhanced"])
+def test_random_damage_ends_in_a_verdict_or_a_named_error(kind: str, tmp_path: Path) -> None:
+    rng = Random(kind)
+    settings = SelectionSettings(minimum_slices=3, minimum_coverage_mm=1, maximum_spacing_mm=50)
+    syntax = {"implicit": ImplicitVRLittleEndian, "compressed": RLELossless}.get(kind, ExplicitVRLittleEndian)
+    small: dict[str, Any] = {"slices": 4, "rows": 16, "columns": 16, "spacing_mm": (5, 5, 5)}
+    made = [factories.enhanced_mr(**small)] if kind == "enhanced" else factories.mr_series(**small)
+    paths = factories.write(made, tmp_path, transfer_syntax=syntax)
+    whole = paths[0].read_bytes()
+    for _ in range(60):
+        paths[0].write_bytes(damaged(whole, rng))
+        series, unreadable = read_series(paths)
+        assert all(each.reason.isprintable() for each in unreadable)
+        for verdict in select(series, settings).verdicts:
+            assert verdict.detail.isprintable()
+        for each in series:
+            with suppress(UnreadableInstance, GeometryError):
+                assert np.isfinite(read_volume(each, LIMIT, settings).voxels).all()

@@ -54,7 +54,7 @@ def test_the_middle_slice_lies_the_stated_depth_below_the_crown(volume: Volume) 
     middle = slices(volume, STANDARD)[30].position_mm
     assert middle is not None
     # above z the made-up scalp, an ellipsoid of 80 x 102 x 95 mm, holds 0.1 litre where z is 75.5
-    assert middle == pytest.approx(75.5 - STANDARD.depth_mm, abs=1)
+    assert middle == pytest.approx(75.5 - STANDARD.below_crown_mm, abs=1)
 
 
 def test_the_field_is_centred_on_the_head() -> None:
