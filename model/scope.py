@@ -13,9 +13,9 @@
 | mirror_lead | the same, above that of front and back | 0.04 to 0.72 | what is as symmetric both ways |
 
 "Real heads" are whole, de-faced and skull-stripped T1 volumes of five scanners, turned by up to 20 degrees, scaled by
-0.82 to 1.15, with noise, shading, 5 mm slices or a top cut off by 10 mm added, and central slices of 136 people up to 96
-years old. The limits lie outside of that; they are part of the bundle. Likeness is measured after the head's own tilt is
-found. Skewness is Bowley's coefficient at 5 and 95 %, so that a few very dark or bright spots do not count.
+0.82 to 1.15, with noise, shading, 5 mm slices or a top cut off by 10 mm added, and central slices of 136 people up to
+96 years old. The limits lie outside of that; they are part of the bundle. Likeness is measured after the head's own
+tilt is found. Skewness is Bowley's coefficient at 5 and 95 %, so that a few very dark or bright spots do not count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
