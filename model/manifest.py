@@ -167,6 +167,7 @@ class Manifest(Part):
             trained=self.trained,
             temperature=self.temperature,
             dropout_samples=self.dropout_samples,
+            rollout_order=self.rollout_order.value,
             thresholds=self.thresholds.model_dump(),
         )
 

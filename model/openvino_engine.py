@@ -58,17 +58,18 @@ class OpenVinoEngine:
     def encode(self, images: Array, progress: Progress | None = None) -> Encoded:
         """images (N, 1, S, S), z-scored -> everything that lies before the first dropout."""
         count, queue = len(images), len(self._requests)
-        parts: list[tuple[Array, Array, Array]] = []
+        shapes = (output.shape[1] for output in self._encoder.outputs)
+        cls, covariances, rollout = (np.empty((count, width), np.float32) for width in shapes)
         for index in range(count + queue):
-            request = self._requests[index % queue]
-            if index >= queue and index - queue < count:
+            request, done = self._requests[index % queue], index - queue
+            if 0 <= done < count:
                 request.wait()
-                parts.append(tuple(request.get_output_tensor(place).data[0].copy() for place in range(3)))
+                for place, target in enumerate((cls, covariances, rollout)):
+                    target[done] = request.get_output_tensor(place).data[0]
                 if progress is not None:
-                    progress(len(parts), count)
+                    progress(done + 1, count)
             if index < count:
                 request.start_async([images[index : index + 1]])
-        cls, covariances, rollout = (np.stack(each) for each in zip(*parts, strict=True))
         return Encoded(cls, self._project(covariances), rollout)
 
     def _project(self, covariances: Array) -> Array:

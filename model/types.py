@@ -113,6 +113,7 @@ class ModelId:
     trained: bool
     temperature: float
     dropout_samples: int
+    rollout_order: str
     thresholds: Mapping[str, float]
 
 

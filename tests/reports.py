@@ -30,6 +30,7 @@ MODEL = ModelId(
     trained=True,
     temperature=1.6995,
     dropout_samples=10,
+    rollout_order="last_to_first",
     thresholds={"low_confidence_spread": 0.15, "high_likelihood": 0.75, "no_significant_changes": 0.62},
 )
 OUT_OF_SCOPE = Scope(False, "the volume does not look like a head", {"head_ml": 212.3})

@@ -85,7 +85,8 @@ def _prediction(number: int, series: Sequence[Dataset]) -> Prediction:
         place = Slice(pixels, affine, SourceFrame(str(header.SOPInstanceUID)))
         rollout = rng.random((14, 14), np.float32)
         slices.append(SlicePrediction(place, np.zeros(2, np.float32), 0.1 * number, 0.01, 0.3, 0.01, rollout))
-    model = ModelId(f"model {number}", f"{number}", f"{number}" * 64, True, float(number), 10 * number, {})
+    order = f"order {number}"
+    model = ModelId(f"model {number}", f"{number}", f"{number}" * 64, True, float(number), 10 * number, order, {})
     band = (Band.HIGH_LIKELIHOOD, Band.INDETERMINATE)[number - 1]
     scope = Scope(True, "made up", {})
     return Prediction(scope, tuple(slices), 0.1 * number, 0.01 * number, 0.3 * number, 0.01 * number, band, model)

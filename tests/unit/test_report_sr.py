@@ -99,6 +99,7 @@ def test_every_number_that_shaped_the_answer_is_named() -> None:
         "trained=true",
         "temperature=1.6995",
         "dropout_samples=10",
+        "rollout_order=last_to_first",
         "thresholds.high_likelihood=0.75",
         "thresholds.low_confidence_spread=0.15",
         "thresholds.no_significant_changes=0.62",
@@ -108,11 +109,11 @@ def test_every_number_that_shaped_the_answer_is_named() -> None:
 def test_a_field_that_the_model_adds_to_its_identity_reaches_the_report() -> None:
     @dataclass(frozen=True)
     class Extended(type(reports.MODEL)):  # type: ignore[misc]
-        rollout_order: str = "last to first"
+        ensemble: str = "five folds"
 
     extended = Extended(**vars(reports.MODEL))
     parameters = texts(report_of(reports.prediction(SERIES, model=extended)), codes.ALGORITHM_PARAMETERS)
-    assert parameters[-1] == "rollout_order=last to first"
+    assert parameters[-1] == "ensemble=five folds"
 
 
 def test_an_untrained_model_says_so_everywhere() -> None:
