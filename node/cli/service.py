@@ -82,13 +82,20 @@ def _part(
     from node import logs
 
     harden()
-    stop = stop_on_signals()
     with one_line_errors():
-        settings = load(config) if supervised is None else Settings.model_validate_json(sys.stdin.buffer.readline())
+        settings = load(config) if supervised is None else _settings_of_parent()
+        stop = stop_on_signals()  # not before: who still waits for its settings holds nothing, and a signal may end it
         if supervised is not None:
             end_with_parent(lambda: stop_or_exit(stop, settings.stop_timeout_s))
         logs.configure(settings.log, supervised or name)
         run(settings, stop, supervised)
+
+
+def _settings_of_parent() -> Settings:
+    line = sys.stdin.buffer.readline()
+    if not line:  # the service ended before it came to this process
+        raise typer.Exit(1)
+    return Settings.model_validate_json(line)
 
 
 def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:

@@ -137,7 +137,13 @@ def test_stopping_it_leaves_nothing_running_and_nothing_behind(tmp_path: Path, n
     home = tmp_path / "tmp"
     home.mkdir()
     with log.open("wb") as output:
-        running = subprocess.Popen(command(), stdout=output, stderr=output, env={**os.environ, "TMPDIR": str(home)})
+        running = subprocess.Popen(
+            command(),
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "TMPDIR": str(home)},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in background
+        )
     try:
         peers.eventually(lambda: list(home.glob("neurossl-demo-*/data/locks/worker-1.alive")), "the node to start")
         time.sleep(0.5)
