@@ -67,10 +67,16 @@ def container(
     return item
 
 
-def outline(columns: int, rows: int, reference: Reference) -> ContentItem:
-    """A closed polyline one pixel inside the frame: it marks the image, no place in it."""
-    right, bottom = max(columns - 1, 2), max(rows - 1, 2)
-    corners = np.array([[1, 1], [right, 1], [right, bottom], [1, bottom], [1, 1]], np.float32)
+def marker(columns: int, rows: int, reference: Reference) -> ContentItem:
+    """A small square at the left edge, high up, as a closed polyline: it marks the image, no place in it.
+
+    Viewers write the measurements to the right of it. Beside an outline of the whole frame they would be cut off by the
+    edge of the viewport; here they stand over the dark corner of the image.
+    """
+    side = max(2.0, min(columns, rows) / 32)
+    left, top = 1.0, max(1.0, rows / 8)
+    right, bottom = left + side, top + side
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float32)
     item = ScoordContentItem(codes.SOURCE_OF_MEASUREMENT, "POLYLINE", corners, relationship_type=CONTAINS)
     item.ContentSequence = ContentSequence([image(codes.SOURCE_OF_MEASUREMENT, reference, "SELECTED FROM")])
     return item

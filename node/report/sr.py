@@ -23,8 +23,8 @@ from node.report.content import (
     document,
     image,
     language_and_observer,
+    marker,
     number,
-    outline,
     text,
     uid_reference,
     with_modifier,
@@ -35,7 +35,7 @@ from node.report.source import Reference
 
 SOP_CLASSES = {"sr_comprehensive": ComprehensiveSRStorage, "sr_comprehensive_3d": Comprehensive3DSRStorage}
 NO_LOCATION = (
-    "The outline spans the whole key slice and marks that image only: it is not the location of a lesion. "
+    "The small square at the edge of the key slice marks that image only: it is not the location of a lesion. "
     "The model classifies the study, it does not localise."
 )
 
@@ -90,7 +90,7 @@ def _group(
     yield code(codes.DECISION_BAND, codes.BANDS[prediction.band] if prediction.band else codes.OUT_OF_SCOPE)
     for capture in captures:
         yield image(codes.VISUAL_EXPLANATION, capture)
-    yield outline(key_slice.columns, key_slice.rows, key_slice.reference)
+    yield marker(key_slice.columns, key_slice.rows, key_slice.reference)
     for sentence in (*statements(prediction), key_slice.why, NO_LOCATION):
         yield text(codes.COMMENT, sentence)
 

@@ -142,7 +142,9 @@ def test_stopping_it_leaves_nothing_running_and_nothing_behind(tmp_path: Path, n
             stdout=output,
             stderr=output,
             env={**os.environ, "TMPDIR": str(home)},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in background
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            ),  # ignored where the tests run in background
         )
     try:
         peers.eventually(lambda: list(home.glob("neurossl-demo-*/data/locks/worker-1.alive")), "the node to start")

@@ -49,7 +49,7 @@ def settings() -> dict[str, str]:
     return dict(each.split("=", 1) for argument in of("ENV") for each in shlex.split(argument))
 
 
-MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
 
 
 @pytest.fixture(scope="module")

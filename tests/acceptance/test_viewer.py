@@ -100,7 +100,7 @@ def test_the_measurements_of_the_report_can_be_read_off_the_page(seen: Seen) -> 
         assert float(read[1]) == pytest.approx(expected[concept], abs=0.01)
 
 
-def test_the_report_opens_on_its_key_slice_with_an_outline(seen: Seen) -> None:
+def test_the_report_opens_on_its_key_slice_with_a_mark(seen: Seen) -> None:
     opened = seen.series("SR")
     assert opened["shapes"] > 0
     assert bright(SCREENSHOTS / opened["screenshot"], opened["box"]) > 0.1

@@ -1,7 +1,7 @@
 """What it costs to deliver the results of one study to Orthanc and storescp as Debian ships them, Nagle on.
 
-The report, the summary page and 12 slices with heat maps go as the node sends them: from files, captures first, over one
-association. The bound is a ratio within this run: against DCMTK's own storescu, which sends the same files.
+The report, the summary page and 12 slices with heat maps go as the node sends them: from files, captures first, over
+one association. The bound is a ratio within this run: against DCMTK's own storescu, which sends the same files.
 
     pytest -s tests/benchmarks/test_delivery.py
 """

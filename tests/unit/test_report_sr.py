@@ -127,7 +127,7 @@ def test_an_untrained_model_says_so_everywhere() -> None:
     assert not any("UNTRAINED" in text for text in texts(report_of(reports.prediction(SERIES))))
 
 
-def test_the_coordinate_outlines_the_key_slice_and_says_that_it_is_no_location() -> None:
+def test_the_coordinate_marks_the_key_slice_and_says_that_it_is_no_location() -> None:
     made = reports.prediction()
     best = max(range(len(made.slices)), key=lambda index: made.slices[index].probability)
     slices = [
@@ -138,7 +138,7 @@ def test_the_coordinate_outlines_the_key_slice_and_says_that_it_is_no_location()
     ]
     tree = report_of(replace(made, slices=tuple(slices)))
     (coordinate,) = [item for _, _, item in items(tree) if item.ValueType == "SCOORD"]
-    assert list(coordinate.GraphicData) == [1, 1, 47, 1, 47, 31, 1, 31, 1, 1]
+    assert list(coordinate.GraphicData) == [1, 4, 3, 4, 3, 6, 1, 6, 1, 4]
     (image,) = coordinate.ContentSequence
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == SERIES[1].SOPInstanceUID
     assert "ReferencedFrameNumber" not in image.ReferencedSOPSequence[0]
