@@ -32,6 +32,7 @@ try {
     const listed = await thumbnails.nth(index).innerText();
     await thumbnails.nth(index).dblclick();
     await settle(page);
+    if (listed.startsWith('SR')) await drawn(page);
     const opened = await viewport(page);
     const screenshot = await shoot(page, `series-${index + 1}`);
     await page.locator('[data-cy="viewport-pane"]').first().hover();
@@ -58,6 +59,12 @@ async function dismiss(page) {
 async function settle(page) {
   await page.waitForLoadState('networkidle');
   await page.waitForTimeout(1_500);
+}
+
+// The words of a report are drawn some time after its key slice; a report without any is for the test to complain of.
+async function drawn(page) {
+  const words = page.locator('[data-cy="viewport-pane"]').first().locator('svg text').first();
+  await words.waitFor({ state: 'attached', timeout: 20_000 }).catch(() => {});
 }
 
 async function shoot(page, name) {
