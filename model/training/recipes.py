@@ -149,28 +149,39 @@ DEMONSTRATION = Recipe(
     name="demonstration",
     architecture=Architecture(embed_dim=64, depth=4, num_heads=2, covariance_dim=24),
     preprocessing=Preprocessing(slices=11, spacing_mm=2.0, below_crown_mm=46.0),
-    pretraining=Pretraining(
-        schedule=Schedule(epochs=10, batch_size=8, learning_rate=1.28e-2, warmup_epochs=1),
-        augmentation=ALIGNED,
-        decoder_dim=48,
-        decoder_depth=1,
-        decoder_heads=2,
-    ),
+    pretraining=None,
     finetuning=Finetuning(
         schedule=Schedule(
-            epochs=40, batch_size=8, learning_rate=1.28e-2, warmup_epochs=3, betas=(0.9, 0.999), average_decay=0.995
+            epochs=80,
+            batch_size=8,
+            learning_rate=1.28e-2,
+            warmup_epochs=3,
+            weight_decay=0.2,
+            betas=(0.9, 0.999),
+            average_decay=0.995,
         ),
-        augmentation=replace(ALIGNED, scalp=0.3),
+        augmentation=ALIGNED,
         drop_path=0.0,
         layer_decay=1.0,
-        label_smoothing=0.05,
+        label_smoothing=0.2,
         keep_patches=0.5,
         auxiliary=("nwbv", "mmse"),
+        auxiliary_weight=4.0,
         patience=None,
     ),
-    notes=(),
-    cost="",
-    result="",
+    notes=(
+        "These weights ship with the package so that the node has something to run: they demonstrate it, no more. "
+        "Three slices each of 136 people are far too few to say anything about a patient.",
+        "They learnt from 8-bit slices (axial, sagittal, coronal) that were skull-stripped and aligned to an atlas. "
+        "The node gives them axial slices of heads as they come from the scanner, with scalp and skull: for those no "
+        "number here was measured.",
+        "Age is balanced between the labels. Brain volume (nwbv) and MMSE of the training subjects are asked for "
+        "beside the label while training, and are not needed afterwards.",
+        "Data: OASIS-1 (Marcus et al. 2007, doi 10.1162/jocn.2007.19.9.1498), grants P50 AG05681, P01 AG03991, "
+        "R01 AG021910, P50 MH071616, U24 RR021382, R01 MH56584.",
+    ),
+    cost="about 25 minutes on one core of a server CPU, half a gigabyte of memory",
+    result="AUROC by subject, out of fold: 0.711 (0.621-0.797) on the 136 subjects",
 )
 
 RECIPES = {each.name: each for each in (PUBLISHED, COMPACT, DEMONSTRATION)}

@@ -170,10 +170,7 @@ def _result(uid: str, ending: "Ending") -> Table:
     model = prediction.get("model", {})
     if model:
         table.add_row("model", f"{model['name']} {model['version']}, {model['sha256'][:12]}")
-    if model and not model["trained"]:
-        table.add_row(
-            "[red]UNTRAINED[/red]", "[red]the weights are random numbers: the probability means nothing[/red]"
-        )
+        table.add_row("", "[yellow]small demonstration weights: they show how a result looks, no more[/yellow]")
     return table
 
 

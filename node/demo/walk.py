@@ -1,6 +1,7 @@
 """The steps of the demo, in order."""
 
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from model import Bundle
+from model.bundle import DEMONSTRATION
 from node.config import Settings, anchored
 from node.demo import pacs
 from node.demo.follow import Ending, Tell, follow
@@ -47,7 +48,7 @@ def walk(home: Home, study: Path | None, device: str, tell: Tell) -> Walk:
     tell("prepares the study", 0, 0)
     files = _studies(study) if study is not None else _studies_of(write_template(home.study))
     tell("prepares the model", 0, 0)
-    _bundle().save(home.bundle)
+    shutil.copytree(DEMONSTRATION, home.bundle)
     clock.lap("prepare")
     with pacs.plays_pacs(home.received, NODE) as pacs_port:
         settings = _settings(home, pacs_port, device)
@@ -71,11 +72,6 @@ class _Clock:
     def lap(self, name: str) -> None:
         now = time.perf_counter()
         self.laps[name], self._at = round(now - self._at, 2), now
-
-
-def _bundle() -> Bundle:
-    """The weights that the demo runs on."""
-    return Bundle.untrained()
 
 
 def _studies(folder: Path) -> dict[str, list[Path]]:
@@ -104,7 +100,7 @@ def _settings(home: Home, pacs_port: int, device: str) -> Settings:
         "data_folder": home.data,
         "listener": {"ae_title": NODE, "port": _free_port(), "allow": [{"ae_title": SENDER, "host": "127.0.0.1"}]},
         "completeness": {"quiet_period_s": QUIET_PERIOD_S},
-        "worker": {"bundle": home.bundle, "allow_untrained_bundle": True, "device": device},
+        "worker": {"bundle": home.bundle, "device": device},
         "destinations": [{"name": "pacs", "ae_title": pacs.AE_TITLE, "host": "127.0.0.1", "port": pacs_port}],
         "log": {"format": "console"},
     }

@@ -60,12 +60,13 @@ def test_what_the_destination_received_is_in_the_study_that_was_sent(default: tu
 
 
 @pytest.mark.peers
-def test_the_report_is_there_as_text_and_says_untrained_and_research_use(default: tuple[Path, dict[str, Any]]) -> None:
+def test_the_report_is_there_as_text_and_says_research_use(default: tuple[Path, dict[str, Any]]) -> None:
     _, answer = default
     text = Path(answer["report"]).read_text()
     (study,) = answer["studies"].values()
     assert f"Probability: {100 * study['outcome']['prediction']['probability']:.2f} %" in text
-    assert "UNTRAINED" in text
+    assert "neurossl-demonstration" in text
+    assert "UNTRAINED" not in text
     assert "RESEARCH USE ONLY" in text
 
 
@@ -92,7 +93,15 @@ def test_the_numbers_stand_on_the_screen_and_only_the_results_stay(tmp_path: Pat
     (tmp_path / "study" / "notes.txt").write_text("not DICOM")
     told = demo("--study", tmp_path / "study", TMPDIR=str(tmp_path), COLUMNS="200")
     assert told.returncode == 0, told.stderr
-    for words in ("probability", "uncertainty", "band", "done", "UNTRAINED", "RESEARCH USE ONLY", "Measurement Group"):
+    for words in (
+        "probability",
+        "uncertainty",
+        "band",
+        "done",
+        "demonstration weights",
+        "RESEARCH USE ONLY",
+        "Measurement Group",
+    ):
         assert words in told.stdout
     (left,) = tmp_path.glob("neurossl-demo-*")
     assert {path.name for path in left.iterdir()} == {"received", "report.txt", "montage.png"}
