@@ -1,6 +1,7 @@
-"""`neurossl predict` and `neurossl model import|show|untrained|benchmark`: the model without any service."""
+"""`neurossl predict`, `neurossl model import|show|demonstration|untrained|benchmark`: the model without any service."""
 
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
     """Put the commands on the app."""
     group = typer.Typer(help="Weights: make, import, measure.", no_args_is_help=True)
     group.command("import")(import_model)
-    for command in (show, untrained, benchmark):
+    for command in (show, demonstration, untrained, benchmark):
         group.command(command.__name__)(command)
     app.add_typer(group, name="model")
     app.command()(predict)
@@ -115,6 +116,23 @@ def show(bundle: BundleFolder, as_json: Json = False) -> None:
             sys.stdout.write(json.dumps(facts, indent=2) + "\n")
         else:
             tables.bundle(loaded, bundle)
+
+
+def demonstration(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bundle.")],
+    force: Force = False,
+) -> None:
+    """Write out the small trained bundle that ships with the package; it demonstrates the node, no more."""
+    with _problems():
+        from model.bundle import DEMONSTRATION, Bundle
+        from model.errors import BundleError
+
+        folder = _free(target, force)
+        try:
+            shutil.copytree(DEMONSTRATION, folder, dirs_exist_ok=True)
+        except OSError as error:  # of several files it is a list, without a number
+            raise BundleError(f"{folder}: cannot be written: {error}") from error
+        tables.bundle(Bundle.load(folder), folder)
 
 
 def untrained(

@@ -114,6 +114,18 @@ def test_untrained_weights_are_said_to_be_untrained(folder: Path, tmp_path: Path
     assert "UNTRAINED" in neurossl("model", "show", "bundle", cwd=tmp_path).stdout
 
 
+def test_the_demonstration_bundle_is_written_out_once(tmp_path: Path) -> None:
+    done = neurossl("model", "demonstration", "new", cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert Bundle.load(tmp_path / "new").manifest.trained
+    assert neurossl("model", "demonstration", "new", cwd=tmp_path).exit_code == 2
+    assert neurossl("model", "demonstration", "new", "--force", cwd=tmp_path).exit_code == 0
+    (tmp_path / "file").write_text("")
+    done = neurossl("model", "demonstration", "file", cwd=tmp_path)
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
 def test_the_bundle_of_the_settings_is_the_default(folder: Path, tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "config.yaml").write_text(f"worker:\n  bundle: {folder / 'bundle'}\n")
