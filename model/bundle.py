@@ -21,9 +21,7 @@ from model.types import ModelId
 from model.weights import WeightsFile, WeightsInMemory, differences
 
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
-DEMONSTRATION = (
-    Path(__file__).parent / "demonstration"
-)  # a bundle that ships with the package: it demonstrates, no more
+DEMONSTRATION = Path(__file__).parent / "demonstration"  # ships with the package; it demonstrates, no more
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,7 @@ def test_a_wrong_configuration_starts_nothing_and_says_why_in_one_line(bundle: P
     errors = [line for line in refused.stderr.splitlines() if not line.startswith("{")]
     assert message in errors[0]
     assert "Traceback" not in refused.stderr
+    assert "did not stop in time" not in refused.stderr
     assert len(errors) == 1, errors
     assert not any(node.is_ready(role) for role in ("listener", "office"))
 
