@@ -33,9 +33,13 @@ class Calibration:
 
 
 def calibrate(predictions: Predictions) -> Calibration:
-    """Temperature by slice, thresholds by subject. Raises NoTrainingData when one of the labels is missing."""
+    """Temperature by slice, thresholds by subject, of the slices that are as the node's.
+
+    Raises NoTrainingData when one of the labels is missing.
+    """
     if len(set(predictions.labels.tolist())) < 2:
         raise NoTrainingData("calibration needs predictions of both labels")
+    predictions = predictions.served()
     temperature = calibration.fit_temperature(predictions.logits, predictions.labels)
     before, after = predictions.by_subject(1.0), predictions.by_subject(temperature)
     low = sensitive_threshold(after.labels, after.probabilities)

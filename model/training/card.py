@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from model.training.evaluate import words
 from model.training.tables import VIEWS
 
 SURPRISING_AUROC = 0.85
@@ -103,11 +104,12 @@ def _table(numbers: Mapping[str, Any]) -> str:
     found = numbers["out_of_fold"]
     subject, by_slice = found["by_subject"], found["by_slice"]
     rows = [(name, _shown(subject[name]), _shown(by_slice[name]), PUBLISHED.get(name, "")) for name in subject]
-    rows += [(f"auroc, {view} slices alone", _shown(value), "", "") for view, value in found["auroc_by_view"].items()]
+    rows += [(f"auroc, {words(view)}", _shown(value), "", "") for view, value in found["auroc_by_view"].items()]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    of = "Of the axial slices, because those are what the node reads.\n\n" if len(found["auroc_by_view"]) > 1 else ""
     return f"""## Numbers, out of fold
 
-| | by subject | by slice | published, by slice |
+{of}| | by subject | by slice | published, by slice |
 | --- | --- | --- | --- |
 {lines}
 

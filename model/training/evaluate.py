@@ -11,14 +11,16 @@ from model.training.metrics import Interval
 from model.training.predictions import BySubject, Predictions
 
 EVEN = 0.5
+ALL_VIEWS = "all"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Numbers with their intervals.
+    """Numbers with their intervals, of the axial slices, which the node reads, where there are any.
 
     by_subject, by_slice   thresholded ones at 0.5;  at_bounds: by subject, at each bound of the decision bands
-    by_view                AUROC of one view alone, by subject;  by_fold: AUROC by subject within each fold, no interval
+    by_view                AUROC by subject of one view alone, and of ALL_VIEWS together where there are several
+    by_fold                AUROC by subject within each fold, no interval
     """
 
     by_subject: dict[str, Interval]
@@ -44,7 +46,8 @@ class Evaluation:
 
 def evaluate(predictions: Predictions, temperature: float, thresholds: Thresholds, resamples: int = 1000) -> Evaluation:
     """Everything that the report and the command line print."""
-    subjects = predictions.by_subject(temperature)
+    served = predictions.served()
+    subjects = served.by_subject(temperature)
     bounds = {
         "no_significant_changes": thresholds.no_significant_changes,
         "high_likelihood": thresholds.high_likelihood,
@@ -52,13 +55,10 @@ def evaluate(predictions: Predictions, temperature: float, thresholds: Threshold
     return Evaluation(
         by_subject=_measured(subjects, EVEN, resamples),
         by_slice=metrics.with_intervals(
-            predictions.labels, predictions.probabilities(temperature), predictions.subjects, resamples=resamples
+            served.labels, served.probabilities(temperature), served.subjects, resamples=resamples
         ),
         at_bounds={name: _measured(subjects, bound, resamples) for name, bound in bounds.items()},
-        by_view={
-            str(view): _auroc(predictions.where(predictions.views == view).by_subject(temperature), resamples)
-            for view in np.unique(predictions.views)
-        },
+        by_view={view: _auroc(each.by_subject(temperature), resamples) for view, each in _views(predictions).items()},
         by_fold={
             int(fold): metrics.auroc(
                 subjects.labels[subjects.folds == fold], subjects.probabilities[subjects.folds == fold]
@@ -66,8 +66,19 @@ def evaluate(predictions: Predictions, temperature: float, thresholds: Threshold
             for fold in np.unique(subjects.folds)
         },
         subjects=len(subjects.subjects),
-        slices=len(predictions),
+        slices=len(served),
     )
+
+
+def words(view: str) -> str:
+    """A key of `by_view` for people."""
+    return "all views together" if view == ALL_VIEWS else f"{view} slices alone"
+
+
+def _views(predictions: Predictions) -> dict[str, Predictions]:
+    names = [str(view) for view in np.unique(predictions.views)]
+    parts = {view: predictions.where(predictions.views == view) for view in names}
+    return parts | ({ALL_VIEWS: predictions} if len(names) > 1 else {})
 
 
 def _measured(subjects: BySubject, threshold: float, resamples: int) -> dict[str, Interval]:

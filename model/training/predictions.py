@@ -15,6 +15,8 @@ from model.training.datasets import Slices
 from model.training.loop import Report
 from model.types import Slice
 
+SERVED_VIEW = "axial"
+
 
 @dataclass(frozen=True)
 class BySubject:
@@ -31,8 +33,8 @@ class BySubject:
 class Predictions:
     """One row per slice.
 
-    logits (N, 2) before temperature; spreads, study_spreads (N,) of the slice and of its subject; rollouts (N, 14, 14)
-    scaled to 0-1; folds (N,) the one whose network was asked
+    logits (N, 2) before temperature; spreads, study_spreads (N,) of the slice, and of all slices of its subject in its
+    view; rollouts (N, 14, 14) scaled to 0-1; folds (N,) the one whose network was asked
     """
 
     subjects: NDArray[np.str_]
@@ -58,8 +60,13 @@ class Predictions:
         means = [study_probability(probabilities[owner == number]) for number in range(len(names))]
         return BySubject(names, self.labels[first], np.array(means), self.study_spreads[first], self.folds[first])
 
-    def where(self, wanted: NDArray[np.bool_]) -> Self:
-        """The rows for which `wanted` (N,) holds."""
+    def served(self) -> Self:
+        """The axial slices, because those are what the node reads; all, where there are none."""
+        axial = self.views == SERVED_VIEW
+        return self.where(axial) if axial.any() else self
+
+    def where(self, wanted: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """The rows for which `wanted` (N,) holds, or those with these numbers."""
         return type(self)(*(getattr(self, field.name)[wanted] for field in fields(self)))
 
     def save(self, path: Path) -> None:
@@ -87,19 +94,23 @@ class Predictions:
 def predict(
     bundle: Bundle, slices: Slices, *, fold: int = 0, device: str = "auto", report: Report | None = None
 ) -> Predictions:
-    """Ask a bundle for every subject, all slices of a subject in one study, through the code that serves."""
+    """Ask a bundle for every subject, each view of a subject as one study, through the code that serves."""
     predictor = Predictor(bundle, device)
     names = sorted(set(slices.subjects.tolist()))
     parts = []
     for number, name in enumerate(names, start=1):
         own = slices.of_subjects([name])
-        parts.append(_of_subject(predictor, own, name, fold))
+        views = [np.flatnonzero(own.views == view) for view in np.unique(own.views)]
+        order = np.argsort(np.concatenate(views))
+        parts.append(
+            Predictions.joined([_of_view(predictor, own.numbered(view), name, fold) for view in views]).where(order)
+        )
         if report is not None:
             report("predicting", number, len(names), {})
     return Predictions.joined(parts)
 
 
-def _of_subject(predictor: Predictor, own: Slices, name: str, fold: int) -> Predictions:
+def _of_view(predictor: Predictor, own: Slices, name: str, fold: int) -> Predictions:
     pixels = own.take(np.arange(len(own)))
     answer = predictor.predict_slices([Slice(each) for each in pixels], seed=name.encode())
     return Predictions(

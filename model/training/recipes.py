@@ -177,11 +177,13 @@ DEMONSTRATION = Recipe(
         "number here was measured.",
         "Age is balanced between the labels. Brain volume (nwbv) and MMSE of the training subjects are asked for "
         "beside the label while training, and are not needed afterwards.",
+        "The recipe was chosen among about a dozen variants by what they reached on these same folds, and another seed "
+        "moves the AUROC by about 0.015: expect somewhat less on new subjects.",
         "Data: OASIS-1 (Marcus et al. 2007, doi 10.1162/jocn.2007.19.9.1498), grants P50 AG05681, P01 AG03991, "
         "R01 AG021910, P50 MH071616, U24 RR021382, R01 MH56584.",
     ),
     cost="about 25 minutes on one core of a server CPU, half a gigabyte of memory",
-    result="AUROC by subject, out of fold: 0.711 (0.621-0.797) on the 136 subjects",
+    result="AUROC by subject, out of fold, 136 subjects: 0.733 (0.644-0.817) by axial slices, 0.712 by all three views",
 )
 
 RECIPES = {each.name: each for each in (PUBLISHED, COMPACT, DEMONSTRATION)}

@@ -16,7 +16,7 @@ from model.classifier import SecondOrderClassifier
 from model.training import calibrate, card, checkpoints, figures
 from model.training.calibrate import Calibration
 from model.training.datasets import Slices
-from model.training.evaluate import Evaluation
+from model.training.evaluate import Evaluation, words
 from model.training.metrics import Interval
 from model.training.predictions import Predictions
 from model.training.recipes import Recipe
@@ -102,14 +102,15 @@ def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES
 
 def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure]]:
     temperature, thresholds = results.calibration.temperature, results.calibration.thresholds
-    before, after = results.predictions.by_subject(1.0), results.predictions.by_subject(temperature)
+    served = results.predictions.served()
+    before, after = served.by_subject(1.0), served.by_subject(temperature)
     bounds = (thresholds.no_significant_changes, thresholds.high_likelihood)
     chosen = examples(results.predictions, temperature)
     fine = _histories(run, "history.json")
     masked = _histories(run, "pretraining/history.json")
     drawn = sorted(run.glob("**/reconstructions.npz"))
     everything: dict[str, Callable[[], Figure]] = {
-        "roc": lambda: figures.roc(after, results.predictions, results.evaluation.by_subject["auroc"]),
+        "roc": lambda: figures.roc(after, served, results.evaluation.by_subject["auroc"]),
         "precision_recall": lambda: figures.precision_recall(after),
         "reliability": lambda: figures.reliability(before, after, temperature),
         "confusion": lambda: figures.confusion(after, bounds),
@@ -137,7 +138,8 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         "<p><strong>Research use only.</strong> Numbers are out of fold: each subject was judged by a network that had "
-        "seen nothing of it. Intervals hold 95 % of 1,000 bootstrap draws of whole subjects.</p>",
+        "seen nothing of it. They are of axial slices, which the node reads, where there are any. Intervals hold 95 % "
+        "of 1,000 bootstrap draws of whole subjects.</p>",
         *(f"<p>{html.escape(each)}</p>" for each in card.cautions(results.numbers())),
         "<h2>Numbers</h2>",
         _table(
@@ -147,7 +149,7 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
         "<h2>At the bounds of the decision bands, by subject</h2>",
         _bounds(evaluation.at_bounds),
         "<h2>AUROC by view and by fold</h2>",
-        _table(["view", "AUROC by subject"], [[view, str(value)] for view, value in evaluation.by_view.items()]),
+        _table(["view", "AUROC by subject"], [[words(view), str(value)] for view, value in evaluation.by_view.items()]),
         _table(
             ["fold", "AUROC by subject"], [[str(fold), f"{value:.3f}"] for fold, value in evaluation.by_fold.items()]
         ),

@@ -72,12 +72,16 @@ def print_skipped(dataset: "Dataset") -> None:
 
 def print_evaluation(result: "Evaluation") -> None:
     """The table of numbers with their intervals."""
+    from model.training.evaluate import words
+
     table = Table("", f"by subject (n = {result.subjects})", f"by slice (n = {result.slices})")
     for name, value in result.by_subject.items():
         table.add_row(name, str(value), str(result.by_slice[name]))
     for view, value in result.by_view.items():
-        table.add_row(f"auroc, {view} alone", str(value), "")
+        table.add_row(f"auroc, {words(view)}", str(value), "")
     out.print(table)
+    if len(result.by_view) > 1:
+        out.print("Of the axial slices, which the node reads; the last lines of the table tell of the other views.")
     for bound, values in result.at_bounds.items():
         told = f"at {bound}: sensitivity {values['sensitivity']}, specificity {values['specificity']}"
         out.print(told, highlight=False, soft_wrap=True)

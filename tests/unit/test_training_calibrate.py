@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.manifest import Thresholds
 from model.training import calibrate
 from model.training.errors import NoTrainingData
+from model.training.evaluate import evaluate
 from model.training.predictions import Predictions
 
 
@@ -25,6 +27,19 @@ def predictions(count: int = 300, sharpness: float = 3.0, seed: int = 0) -> Pred
         study_spreads=np.repeat(np.linspace(0, 0.2, count), 3),
         rollouts=np.zeros((3 * count, 4, 4), np.float16),
     )
+
+
+def test_only_the_slices_that_are_as_the_nodes_are_counted() -> None:
+    given = predictions()
+    axial = given.where(given.views == "axial")
+    assert calibrate.calibrate(given) == calibrate.calibrate(axial)
+    measured, alone = (evaluate(each, 1.0, Thresholds(), resamples=10) for each in (given, axial))
+    assert measured.by_subject["auroc"].value == alone.by_subject["auroc"].value
+    assert (measured.subjects, measured.slices) == (300, 300)
+    assert set(measured.by_view) == {"axial", "coronal", "sagittal", "all"}
+    assert set(alone.by_view) == {"axial"}
+    others = given.where(given.views != "axial")
+    assert len(others.served()) == len(others)
 
 
 def test_the_temperature_undoes_overconfidence_and_the_error_shrinks() -> None:
