@@ -138,11 +138,11 @@ def ways(device: str, precisions: tuple[str, ...], *, everything: bool) -> list[
 def measure(bundle: Path, device: str, rows: list[Way], slices: int, repeats: int) -> Iterator[Peak | Measured]:
     """First the device's peak, then each row as it is measured. Raises ModelError when a child fails."""
     precisions = sorted({row.precision for row in rows})
-    found = _child({"task": "peak", "device": device, "precisions": precisions})
+    found = in_child({"task": "peak", "device": device, "precisions": precisions})
     yield Peak(found["flops"])
     for row in rows:
         task = {"task": "way", "bundle": str(bundle), "device": device, "slices": slices, "repeats": repeats}
-        result = _child({**task, "way": asdict(row)})
+        result = in_child({**task, "way": asdict(row)})
         yield Measured(row, **result)
 
 
@@ -178,7 +178,8 @@ def _difference(one: Measured, other: Measured, temperature: float) -> float:
     return float(np.abs(np.subtract(*both)).max())
 
 
-def _child(task: dict[str, object]) -> dict[str, Any]:
+def in_child(task: dict[str, object]) -> dict[str, Any]:
+    """The answer of a process of its own to one task. Raises ModelError with the end of what it complained of."""
     command = [sys.executable, "-m", "model.benchmark_child"]
     silent = {**os.environ, "CI": "true"}  # or OpenVINO's converter would report over the network that it was used
     done = subprocess.run(command, input=json.dumps(task), env=silent, capture_output=True, text=True, check=False)  # noqa: S603 - our own

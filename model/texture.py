@@ -6,6 +6,7 @@ local mean, so that neither skull nor coil shading count.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,12 @@ class Block:
         share = ndimage.uniform_filter(weight, sizes, mode="constant")
         return np.asarray(np.where(self.inner, total / np.maximum(share, 1e-6), 0), np.float32)
 
+    @cached_property
+    def even(self) -> Floats:
+        """Brightness inside over its local mean, which removes the coil's shading; 0 outside."""
+        local = np.maximum(self.smooth(self.image, LOCAL_MM), 1)
+        return np.asarray(np.where(self.inner, self.image / local, 0), np.float32)
+
 
 def block_of(slices: Sequence[Slice]) -> Block:
     """The slices on the grid."""
@@ -74,7 +81,7 @@ def texture(block: Block) -> dict[str, float]:
     """texture, grain and furrows (model/scope.py); nothing when too little is inside."""
     if block.inner.sum() < FEW:
         return {}
-    even = _evened(block)
+    even = block.even
     fine = block.smooth(even, FINE_MM)
     detail = (fine - block.smooth(even, MIDDLE_MM))[block.inner]
     spread = _spread(detail)
@@ -90,7 +97,7 @@ def mirror(block: Block) -> dict[str, float]:
     """mirror and mirror_lead (model/scope.py) after the head's tilt is found; nothing when too little is inside."""
     if block.inner.sum() < FEW:
         return {}
-    even = _evened(block)
+    even = block.even
     band = np.clip(block.smooth(even, MIRROR_FINE_MM) - block.smooth(even, BROAD_MM), -CLIP, CLIP)
     coarse, fine = _thinned(block, band, 3), _thinned(block, band, 2)
     start = _yaw(block)
@@ -114,12 +121,6 @@ def _yaw(block: Block) -> float:
     (yy, xy), (_, xx) = np.cov(rows, columns)
     angle = float(np.degrees(0.5 * np.arctan2(2 * xy, yy - xx)))
     return angle if abs(angle) <= MAXIMUM_YAW else 0.0
-
-
-def _evened(block: Block) -> Floats:
-    """Brightness inside over its local mean, which removes the coil's shading; 0 outside."""
-    local = np.maximum(block.smooth(block.image, LOCAL_MM), 1)
-    return np.asarray(np.where(block.inner, block.image / local, 0), np.float32)
 
 
 def _spread(values: Floats) -> float:

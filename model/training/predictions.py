@@ -60,10 +60,14 @@ class Predictions:
         means = [study_probability(probabilities[owner == number]) for number in range(len(names))]
         return BySubject(names, self.labels[first], np.array(means), self.study_spreads[first], self.folds[first])
 
+    def served_rows(self) -> NDArray[np.intp]:
+        """Numbers of the axial slices, because those are what the node reads; of all, where there are none."""
+        axial = np.flatnonzero(self.views == SERVED_VIEW)
+        return axial if len(axial) else np.arange(len(self))
+
     def served(self) -> Self:
-        """The axial slices, because those are what the node reads; all, where there are none."""
-        axial = self.views == SERVED_VIEW
-        return self.where(axial) if axial.any() else self
+        """The slices of `served_rows`."""
+        return self.where(self.served_rows())
 
     def where(self, wanted: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """The rows for which `wanted` (N,) holds, or those with these numbers."""

@@ -84,10 +84,9 @@ def cls_features(network: SecondOrderClassifier, slices: Slices) -> np.ndarray[A
 def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES) -> list[int]:
     """Row numbers of slices to show: of each label from the least to the most probable, evenly, so nobody picked them.
 
-    Axial slices where there are any, because those are what a study's pictures show.
+    Slices like the node's (`Predictions.served_rows`), because those are what a study's pictures show.
     """
-    axial = np.flatnonzero(predictions.views == "axial")
-    rows = axial if len(axial) else np.arange(len(predictions))
+    rows = predictions.served_rows()
     by_probability = rows[np.argsort(predictions.probabilities(temperature)[rows], kind="stable")]
     chosen: list[int] = []
     for label in (0, 1):

@@ -1,9 +1,6 @@
 """What the model costs. The numbers to quote come from `neurossl model benchmark` on a quiet machine; these bounds are
 wide enough for a busy one and still fail when something that was left out creeps back in."""
 
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,10 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def child(folder: Path, kind: str, engine: str, slices: int = 8) -> dict[str, object]:
     """One row of the benchmark, in a process of its own."""
     way = {"kind": kind, "engine": engine, "precision": "float32"}
-    task = {"task": "way", "bundle": str(folder), "device": "cpu", "slices": slices, "repeats": 1, "way": way}
-    command = [sys.executable, "-m", "model.benchmark_child"]
-    done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return benchmark.in_child(
+        {"task": "way", "bundle": str(folder), "device": "cpu", "slices": slices, "repeats": 1, "way": way}
+    )
 
 
 def test_the_full_answer_needs_far_less_time_and_memory_than_the_card_s_way(folder: Path) -> None:
