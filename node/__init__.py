@@ -1,15 +1,18 @@
-"""NeuroSSL Node: everything that touches the outside.
+"""NeuroSSL Node: everything that touches the outside, in rooms along the way of a study.
 
-    PACS ── C-STORE ──► listener (dimse/scp, intake) ──► file and row, durable, then 0x0000
-                        office (completeness)        ──► study stable, one job queued
-                        worker (selection, series)   ──► model.Volume ──► model.Predictor
-                        worker (report)              ──► SR and captures: files, deliveries, state, one transaction
-    PACS ◄── C-STORE ── office (delivery)            ◄── deliveries, with proof where the destination offers it
+    PACS ── C-STORE ──► dimse ──► receive    intake: file and row durable, then success
+                                  receive    completeness: the study is stable, one job is queued
+                                  work       watchdog claims it; its child does the rest
+                                  series     selection, choice, volume: the series that is read, or why none is
+                        model ◄── work       Predictor: probabilities, spread, heat maps
+                                  report     structured report and captures, encoded once
+                                  work       results, deliveries and state in one transaction
+    PACS ◄── C-STORE ── dimse ◄── deliver    courier, and proof where the destination offers it
 
-Three processes under one parent (`service`), each of which can run alone. Every arrow is a row in the events table.
+    around it   service: the processes · process: what each does for itself · observe: facts for every reader
+                offline: the same without a service · conformance: the statement · cli, demo: for people
+    below it    dicom: encoding, no network · config, errors, logs, retry · storage · model
 
-Who may import whom: `node` imports `storage` and `model`; those two never meet. Each library has one door: torch in
-`model/`, SQLAlchemy in `storage/`, pynetdicom in `node/dimse/`, highdicom's writing in `node/report/` (its geometry in
-`node/series.py`), APScheduler in `node/scheduler.py`. So the listener starts without torch, and replacing a library
-touches one folder. `tests/unit/test_architecture.py` holds this.
+Every arrow is a row in the events table. Who may import whom: `node` imports `storage` and `model`, which never meet;
+each library has one door; folders have no circle. `tests/unit/test_architecture.py` holds this, and draws it.
 """

@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from node import rules
+from node.dicom import rules
 from node.errors import ConfigurationError
 
 
@@ -29,7 +29,7 @@ def ae_title(value: str) -> str:
 
 
 def tag_expression(value: str) -> str:
-    """An expression of node/rules.py, which says what is wrong with it."""
+    """An expression of node/dicom/rules.py, which says what is wrong with it."""
     rules.parse(value)
     return value
 

@@ -3,6 +3,7 @@
     NodeError
     ├── Permanent                the same input will fail again: give up, keep the reason
     │   ├── ConfigurationError   a setting is wrong; the message names its key
+    │   ├── Unparsable           bytes that are no data set
     │   ├── UnreadableInstance   a stored file is missing, altered or cannot be decoded
     │   ├── MixedPatients        instances of one study disagree about the patient
     │   ├── InvalidResult        a result failed its validation and must not be sent
@@ -30,6 +31,10 @@ class Transient(NodeError):
 
 class ConfigurationError(Permanent):
     """A setting is wrong."""
+
+
+class Unparsable(Permanent):
+    """Bytes that are no data set."""
 
 
 class UnreadableInstance(Permanent):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from node.heartbeat import pulse
+from node.process.heartbeat import pulse
 from storage import Database, DataFolder, instances, open_database, outbox, queue
 from storage.records import Delivery, Instance, Job
 from storage.states import DeliveryState, JobState

@@ -24,7 +24,7 @@ from model import Bundle
 from model.manifest import Architecture
 from node.dimse import scu
 from node.dimse.scu import SendOutcome
-from node.heartbeat import pulse, pulses
+from node.process.heartbeat import pulse, pulses
 from storage import Database, DataFolder, open_database, outbox, queue
 from storage.records import Job
 from storage.states import DeliveryState, JobState
@@ -204,10 +204,10 @@ def service(
             node.start()
         yield node
     finally:
-        if node.process is not None:
+        if node.process.hardening is not None:
             left = node.pids
-            node.process.kill()
-            node.process.wait()
+            node.process.hardening.kill()
+            node.process.hardening.wait()
             wait_until(lambda: not any(_runs(pid) for pid in left), "everything to be gone", 30)
 
 

@@ -22,9 +22,9 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from node.config import AllowedPeer, Listener
+from node.dicom.received import Receipt, Received
 from node.dimse.commitment import CommitmentReport
-from node.dimse.scp import Received, Server, start_listener
-from node.dimse.status import Status
+from node.dimse.scp import Server, start_listener
 
 VERIFICATION = "1.2.840.10008.1.1"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -38,7 +38,7 @@ STANDARD: Contexts = ((1, VERIFICATION, (IMPLICIT,)), (3, MR, (EXPLICIT,)), (5, 
 
 @contextmanager
 def listener(
-    on_store: Callable[[Received], Status] | None = None,
+    on_store: Callable[[Received], Receipt] | None = None,
     on_commitment: Callable[[CommitmentReport], None] | None = None,
     **settings: Any,
 ) -> Iterator[Server]:
@@ -48,11 +48,11 @@ def listener(
         yield server
 
 
-def take(received: Received) -> Status:
+def take(received: Received) -> Receipt:
     """Read an instance to its end and forget it."""
     for _ in received.data:
         pass
-    return Status.SUCCESS
+    return Receipt.STORED
 
 
 def item(kind: int, body: bytes) -> bytes:

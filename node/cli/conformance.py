@@ -25,7 +25,7 @@ def conformance(
     Exit code 2 when the configuration is wrong.
     """
     from node.config import Settings, load
-    from node.conformance import statement
+    from node.conformance.statement import statement
     from node.errors import ConfigurationError
 
     try:

@@ -171,8 +171,8 @@ def _tls(paths: tuple[Path | None, Path | None, Path | None]) -> Tls | None:
 
 def _files(folder: Path) -> tuple[list[Path], list[Path]]:
     """The DICOM instances under a folder, and the other files, both sorted."""
-    from node.dimse.errors import Unparsable
-    from node.dimse.part10 import read_meta
+    from node.dicom.part10 import read_meta
+    from node.errors import Unparsable
 
     instances: list[Path] = []
     others: list[Path] = []

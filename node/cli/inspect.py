@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from model.slicing import Preprocessing
     from node.config import Settings
-    from node.inspection import Inspection, Looked
+    from node.offline.inspection import Inspection, Looked
 
 WIDE = 250
 MOST_LINES = 20
@@ -41,7 +41,7 @@ def inspect(
 
     Exit code 0 when a series is chosen and can be read, 1 when none is, 2 when the command is wrong.
     """
-    from node import inspection
+    from node.offline import inspection
 
     settings, preprocessing, thresholds = _settings(config)
     paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
@@ -106,7 +106,7 @@ def _show(found: "Inspection") -> None:
 
 
 def _show_closer(console: Console, looked: "Looked") -> None:
-    from node import inspection
+    from node.offline import inspection
 
     if looked.volume is None or looked.scope is None:
         console.print(f"[red]✗[/] the series cannot be read: {escape(looked.trouble)}", highlight=False)
@@ -126,7 +126,7 @@ def _show_closer(console: Console, looked: "Looked") -> None:
 
 
 def _write(path: Path, found: "Inspection") -> None:
-    from node.sheet import contact_sheet
+    from node.offline.contact_sheet import contact_sheet
 
     if found.looked is None or not found.looked.slices:
         err.print("no contact sheet: no series was read")

@@ -50,8 +50,8 @@ def predict(
     with _problems():
         from model import Bundle, Predictor
         from node.config import Settings, load
-        from node.heatmaps import write_heatmaps
-        from node.offline import answers, find
+        from node.offline.heatmaps import write_heatmaps
+        from node.offline.predictions import answers, find
 
         settings = load(config) if config.is_file() else Settings()
         folder = bundle or settings.worker.bundle

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from model.benchmark import Report
     from model.bundle import Bundle
     from model.types import Prediction
-    from node.offline import Answered
+    from node.offline.predictions import Answered
 
 WIDE = 180  # columns where no terminal says how many there are
 err = Console(stderr=True, highlight=False)

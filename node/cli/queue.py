@@ -15,7 +15,7 @@ import typer
 
 from node.cli.service import DEFAULT, AsJson, Config, one_line_errors
 from node.config import load
-from node.heartbeat import pulse, pulses
+from node.process.heartbeat import pulse, pulses
 from storage import Database, DataFolder, open_database, outbox, queue, studies
 from storage import events as events_table
 from storage.errors import NotFound

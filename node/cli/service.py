@@ -18,7 +18,7 @@ from rich.console import Console
 
 from node.config import Settings, load
 from node.errors import ConfigurationError, NodeError
-from node.process import CONFIGURATION_EXIT, end_with_parent, harden, stop_on_signals, stop_or_exit
+from node.process.hardening import CONFIGURATION_EXIT, end_with_parent, harden, stop_on_signals, stop_or_exit
 from storage.errors import StorageError
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; config.yaml explains every one.")]
@@ -36,9 +36,10 @@ def register(app: typer.Typer) -> None:
 
 def serve(config: Config = DEFAULT) -> None:
     """Run the node: listener, worker and office as processes that are restarted when they die. SIGTERM stops it."""
-    from node import health, logs
-    from node.service import StartFailed
-    from node.service import serve as run
+    from node import logs
+    from node.observe import health
+    from node.service.supervisor import StartFailed
+    from node.service.supervisor import serve as run
 
     harden()
     stop = stop_on_signals()
@@ -56,21 +57,21 @@ def serve(config: Config = DEFAULT) -> None:
 
 def listen(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run the listener alone: it receives instances."""
-    from node.listener import listen as run
+    from node.service.listener import listen as run
 
     _part(config, supervised, lambda settings, stop, _: run(settings, stop), "listener")
 
 
 def work(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run one worker alone: it reads studies and makes results. Start it several times for several workers."""
-    from node.worker import work as run
+    from node.work.watchdog import work as run
 
     _part(config, supervised, run, "worker")
 
 
 def office(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run the office alone: it says when studies are complete, delivers results and keeps house."""
-    from node.office import run_office as run
+    from node.service.office import run_office as run
 
     _part(config, supervised, lambda settings, stop, _: run(settings, stop), "office")
 
@@ -100,7 +101,7 @@ def _settings_of_parent() -> Settings:
 
 def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Check configuration, folders, free space, database, device, bundle and every peer; exit code 1 on trouble."""
-    from node import health
+    from node.observe import health
 
     facts = health.of_configuration(config)
     if as_json:
@@ -117,7 +118,7 @@ def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Whether the processes of this node live, for a container's health check; quick, and asks no peer."""
-    from node.heartbeat import STALE_S, pulses
+    from node.process.heartbeat import STALE_S, pulses
 
     with one_line_errors():
         signs = [sign for sign in pulses(load(config).data_folder / "locks") if sign.state != "stopped"]
@@ -136,7 +137,8 @@ def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 def rebuild(config: Config = DEFAULT) -> None:
     """Put a damaged database aside and make a new one from the stored files. The node must not run."""
-    from node import logs, recovery
+    from node import logs
+    from node.receive import recovery
     from storage import DataFolder
 
     harden()
@@ -150,7 +152,7 @@ def rebuild(config: Config = DEFAULT) -> None:
 
 def version(as_json: AsJson = False) -> None:
     """The version of the node and of what it stands on."""
-    from node.health import versions
+    from node.observe.health import versions
 
     found = versions()
     if as_json:
@@ -163,7 +165,7 @@ def version(as_json: AsJson = False) -> None:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can mend is said in one line each, without a traceback."""
-    from node.child import ConfigurationRefused
+    from node.work.child import ConfigurationRefused
 
     try:
         yield

@@ -298,7 +298,7 @@ def _load(
 ) -> "Dataset":
     from model.slicing import Preprocessing
     from model.training import datasets, pipeline, sources
-    from node.training import dicom_sources
+    from node.offline.sources import dicom_sources
 
     if oasis not in sources.OASIS_FILES:
         raise typer.BadParameter(f"--oasis: {oasis} is none of {', '.join(sources.OASIS_FILES)}")

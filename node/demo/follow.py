@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.errors import NodeError
-from node.heartbeat import pulse
+from node.process.heartbeat import pulse
 from storage import Database, DataFolder, outbox, queue, studies
 from storage.errors import NotFound
 from storage.records import Delivery, Job

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from node.config import AllowedPeer, Listener
-from node.dimse import part10
-from node.dimse.scp import Received, start_listener
-from node.dimse.status import Status
+from node.dicom import part10
+from node.dicom.received import Receipt, Received
+from node.dimse.scp import start_listener
 
 AE_TITLE = "DEMO-PACS"
 
@@ -23,7 +23,7 @@ class Folder:
         self._lock = threading.Lock()
         self.count = 0
 
-    def store(self, received: Received) -> Status:
+    def store(self, received: Received) -> Receipt:
         """Keep an instance as a Part 10 file; the name is ours, never the sender's."""
         with self._lock:
             self.count += 1
@@ -35,7 +35,7 @@ class Folder:
             file.write(part10.header(meta))
             for piece in received.data:
                 file.write(piece)
-        return Status.SUCCESS
+        return Receipt.STORED
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from node.config import Settings
 from node.demo.follow import Tell, TooSlow
 from node.demo.home import Home
 from node.errors import NodeError
-from node.heartbeat import pulse
+from node.process.heartbeat import pulse
 from storage import DataFolder
 
 START_TIMEOUT_S = 120.0

@@ -5,24 +5,24 @@ by abort or by the peer's silence. Nothing that one peer does reaches another as
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
 import structlog
 
 from node.config import Listener
+from node.dicom.received import Receipt, Received
 from node.dimse import contexts
 from node.dimse.admission import Admission
 from node.dimse.association import Association, Message, Released
 from node.dimse.command import Command, Request
 from node.dimse.commitment import CommitmentReport, read_report
 from node.dimse.connection import Connection, abort_pdu, reject_pdu
-from node.dimse.errors import Aborted, ConnectionLost, DeadlinePassed, ProtocolViolation, Unparsable
+from node.dimse.errors import Aborted, ConnectionLost, DeadlinePassed, ProtocolViolation
 from node.dimse.negotiation import AssociationRequest, decode_request, encode_answer
-from node.dimse.status import ABORTED_BY_USER, Status
-from node.errors import Unreachable
+from node.dimse.status import ABORTED_BY_USER, ANSWERS, Status
+from node.errors import Unparsable, Unreachable
 from node.logs import describe
 
 log = structlog.get_logger(__name__)
@@ -31,22 +31,7 @@ TICK_S = 0.25  # how soon an idle association notices that the listener stops
 LONGEST_REPORT_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Received:
-    """An instance that is coming in.
-
-    Its data set comes from the network as `data` is taken, once; a piece is valid until the next one is taken.
-    """
-
-    calling_ae_title: str
-    host: str
-    sop_class_uid: str  # of the command, like the next
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    data: Iterator[bytes | memoryview]
-
-
-OnStore = Callable[[Received], Status]
+OnStore = Callable[[Received], Receipt]
 OnCommitment = Callable[[CommitmentReport], None]
 
 
@@ -192,7 +177,7 @@ class _Conversation:
             message.data,
         )
         try:
-            status = self._acceptor.on_store(received)
+            status = ANSWERS[self._acceptor.on_store(received)]
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender hears of it and the others live on

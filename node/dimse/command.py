@@ -3,16 +3,15 @@
 Small and strict, because every byte of it comes from a peer: no lengths beyond the command set, no UID that is not one.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from struct import error as struct_error
 
+from node.dicom.uids import is_uid
 from node.dimse.errors import ProtocolViolation
 
-UID_PATTERN = re.compile(r"(?=.{1,64}\Z)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 NO_DATA_SET = 0x0101  # PS3.7 E.1: any other CommandDataSetType says that a data set follows
 
 _ELEMENT = Struct("<HHI")
@@ -70,15 +69,6 @@ class Command:
             type_id=self.type_id,
             comment=comment,
         )
-
-
-def is_uid(text: str) -> bool:
-    """PS3.5 9.1: digits and dots, 64 at most, no component with a leading zero.
-
-    >>> is_uid("1.2.840.10008.1.1"), is_uid("1.2/../../etc"), is_uid("1.02"), is_uid("")
-    (True, False, False, False)
-    """
-    return UID_PATTERN.fullmatch(text) is not None
 
 
 def decode(data: bytes) -> Command:

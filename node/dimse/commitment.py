@@ -12,21 +12,16 @@ from typing import Literal
 from pydicom import Dataset
 from pynetdicom.dsutils import encode
 
+from node.dicom.syntaxes import BIG_ENDIAN, EXPLICIT, IMPLICIT
+from node.dicom.uids import is_uid
+from node.dicom.walker import ITEM, walk
 from node.dimse.association import Association, Message, Released
-from node.dimse.command import Command, Request, is_uid
-from node.dimse.contexts import (
-    BIG_ENDIAN,
-    EXPLICIT,
-    IMPLICIT,
-    STORAGE_COMMITMENT,
-    STORAGE_COMMITMENT_INSTANCE,
-    Proposed,
-)
-from node.dimse.elements import ITEM, walk
-from node.dimse.errors import ConnectionLost, DeadlinePassed, ProtocolViolation, Unparsable
+from node.dimse.command import Command, Request
+from node.dimse.contexts import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, Proposed
+from node.dimse.errors import ConnectionLost, DeadlinePassed, ProtocolViolation
 from node.dimse.requestor import Peer, associate, context_for
 from node.dimse.status import Status, Verdict, describe, verdict
-from node.errors import NodeError, Transient
+from node.errors import NodeError, Transient, Unparsable
 
 REQUEST_COMMITMENT = 1  # action type, PS3.4 J.3.2
 LONGEST_REPORT_BYTES = 16 * 1024 * 1024

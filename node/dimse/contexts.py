@@ -10,36 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydicom import uid
 from pynetdicom import AllStoragePresentationContexts, sop_class
+
+from node.dicom.syntaxes import IMPLICIT, TRANSFER_SYNTAXES, UNCOMPRESSED
 
 VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 A.4
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  # PS3.4 J.3.5, push model
 STORAGE_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # its well-known instance
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # PS3.4 C.6.2
-
-IMPLICIT = str(uid.ImplicitVRLittleEndian)
-EXPLICIT = str(uid.ExplicitVRLittleEndian)
-BIG_ENDIAN = str(uid.ExplicitVRBigEndian)
-UNCOMPRESSED = (EXPLICIT, IMPLICIT, BIG_ENDIAN)
-
-TRANSFER_SYNTAXES = frozenset(
-    {
-        *UNCOMPRESSED,
-        str(uid.RLELossless),
-        str(uid.JPEGBaseline8Bit),
-        str(uid.JPEGExtended12Bit),
-        str(uid.JPEGLossless),
-        str(uid.JPEGLosslessSV1),
-        str(uid.JPEGLSLossless),
-        str(uid.JPEGLSNearLossless),
-        str(uid.JPEG2000Lossless),
-        str(uid.JPEG2000),
-        str(uid.HTJ2KLossless),
-        str(uid.HTJ2KLosslessRPCL),
-        str(uid.HTJ2K),
-    }
-)
 
 MR = (
     "MRImageStorage",

@@ -9,13 +9,12 @@
     Refused (node.errors, permanent)
     ├── RejectedForGood     A-ASSOCIATE-RJ, result 1: titles or addresses are configured wrongly
     └── NotNegotiated       the peer accepted no presentation context for this
-    Unparsable              bytes that are no data set
 
 No message quotes what a peer sent, other than UIDs, numbers and our own words.
 """
 
 from node.dimse.status import INVALID_PDU_PARAMETER, Abort
-from node.errors import Permanent, Refused, Unreachable
+from node.errors import Refused, Unreachable
 
 
 class ConnectionLost(Unreachable):
@@ -48,7 +47,3 @@ class RejectedForGood(Refused):
 
 class NotNegotiated(Refused):
     """The peer accepted no presentation context for this."""
-
-
-class Unparsable(Permanent):
-    """Bytes that are no data set."""

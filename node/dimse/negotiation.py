@@ -3,10 +3,8 @@
 Source: PS3.8 9.3.2 and 9.3.3, PS3.7 annex D.3.3.
 """
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
@@ -20,14 +18,14 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.syntaxes import IMPLICIT
 from node.dimse.connection import MAXIMUM_PDU_BYTES, Pdu, PduType, pdu
-from node.dimse.contexts import IMPLICIT, Context, Proposed
+from node.dimse.contexts import Context, Proposed
 from node.dimse.errors import ProtocolViolation
 from node.dimse.status import UNEXPECTED_PDU
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
-IMPLEMENTATION_CLASS_UID = f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, 'neurossl-node').int}"
-IMPLEMENTATION_VERSION_NAME = f"NEUROSSL_{version('neurossl-node').replace('.', '')}"[:16]
 PROTOCOL_VERSION = 1  # PS3.8 9.3.2: bit 0
 
 Roles = Mapping[str, tuple[bool, bool]]  # SOP class -> (SCU, SCP), as the requestor's roles

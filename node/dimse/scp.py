@@ -22,7 +22,8 @@ from typing import Self
 import structlog
 
 from node.config import Listener
-from node.dimse.acceptor import Acceptor, OnCommitment, OnStore, Received
+from node.dicom.received import Received
+from node.dimse.acceptor import Acceptor, OnCommitment, OnStore
 from node.dimse.admission import Admission
 from node.dimse.connection import LONGEST_PDU_BYTES, Connection, reject_pdu
 from node.dimse.status import LOCAL_LIMIT_EXCEEDED

@@ -14,15 +14,16 @@ from time import monotonic
 from pydicom import Dataset, dcmread
 from pynetdicom.dsutils import encode
 
-from node.dimse import part10
+from node.dicom import part10
+from node.dicom.syntaxes import EXPLICIT, IMPLICIT
+from node.dicom.walker import walk
 from node.dimse.association import Association
 from node.dimse.command import Command, Request
-from node.dimse.contexts import EXPLICIT, IMPLICIT, STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
-from node.dimse.elements import walk
-from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation, Unparsable
+from node.dimse.contexts import STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
+from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation
 from node.dimse.requestor import Peer, answer_to, associate, context_for
 from node.dimse.status import Status, Verdict, describe, verdict
-from node.errors import NodeError, Refused, Transient, Unreachable
+from node.errors import NodeError, Refused, Transient, Unparsable, Unreachable
 
 __all__ = ["EchoOutcome", "Peer", "SendOutcome", "count_instances", "echo", "find_instances", "send"]
 

@@ -9,8 +9,12 @@ C-STORE answers of the listener, and what each asks of the sender:
     CANNOT_UNDERSTAND     no data set that can be read, or without the UIDs that it needs
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
+
+from node.dicom.received import Receipt
 
 
 class Status(IntEnum):
@@ -35,6 +39,19 @@ class Status(IntEnum):
     CANCEL = 0xFE00  # PS3.7 C.3.1
     PENDING = 0xFF00  # PS3.4 C.4.1.1.4: a C-FIND match, more may follow
     PENDING_OPTIONAL_KEYS = 0xFF01  # PS3.4 C.4.1.1.4: the same, some optional keys were not supported
+
+
+ANSWERS: Mapping[Receipt, Status] = MappingProxyType(
+    {
+        Receipt.STORED: Status.SUCCESS,
+        Receipt.HERE_ALREADY: Status.SUCCESS,
+        Receipt.OWN_RESULT: Status.SUCCESS,
+        Receipt.OTHER_CONTENT: Status.DUPLICATE_INSTANCE,
+        Receipt.NO_ROOM: Status.OUT_OF_RESOURCES,
+        Receipt.MISMATCH: Status.MISMATCH,
+        Receipt.UNPARSABLE: Status.CANNOT_UNDERSTAND,
+    }
+)
 
 
 class Verdict(StrEnum):

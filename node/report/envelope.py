@@ -18,7 +18,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from model.types import ModelId
 from node.config import Destination, Results
-from node.dimse.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report import codes
 from node.report.identity import da, derived_uid, digest, dt, local_time, tm
 from node.report.source import Reference, Source, encoded, is_uid, keep_bytes, take_identity, written

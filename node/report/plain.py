@@ -26,7 +26,7 @@ NO_RESULT = "No result: this study was not classified, and none will follow unle
 
 
 class Verdict(Protocol):
-    """What became of one series, as `node.selection.Verdict` has it."""
+    """What became of one series, as `node.series.selection.Verdict` has it."""
 
     @property
     def series_number(self) -> int | str | None: ...

@@ -20,10 +20,10 @@ from time import perf_counter
 import pytest
 from pydicom.uid import generate_uid
 
-from node import intake
-from node.dimse import part10
-from node.dimse.scp import Received
+from node.dicom import part10
+from node.dicom.received import Received
 from node.dimse.status import Status
+from node.receive import intake
 from storage import DataFolder, open_database
 from tests import factories, peers
 

@@ -30,8 +30,8 @@ def measured(folder: Path) -> dict[str, float]:
     from model import scope
     from model.slicing import Preprocessing, slices
     from node.config import SelectionSettings
-    from node.selection import select
-    from node.series import read_series, read_volume
+    from node.series.selection import select
+    from node.series.volume import read_series, read_volume
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found: dict[str, float] = {}

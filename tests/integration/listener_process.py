@@ -10,10 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from node import intake
 from node.config import AllowedPeer, Listener
-from node.dimse.scp import Received, start_listener
-from node.dimse.status import Status
+from node.dicom.received import Receipt, Received
+from node.dimse.scp import start_listener
+from node.receive import intake
 from storage import DataFolder, open_database
 
 
@@ -22,11 +22,11 @@ def main(folder: DataFolder, *, forget: bool) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     db = open_database(folder)
 
-    def on_store(received: Received) -> Status:
+    def on_store(received: Received) -> Receipt:
         if forget:
             for _ in received.data:
                 pass
-            return Status.SUCCESS
+            return Receipt.STORED
         return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=100)
 
     server = start_listener(Listener(port=0, allow=(AllowedPeer(ae_title="TESTER"),)), on_store)

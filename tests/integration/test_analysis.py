@@ -13,10 +13,10 @@ from pydicom import Dataset, dcmread, dcmwrite
 
 from model import Bundle, Predictor
 from model.manifest import Architecture
-from node.analysis import Analysis, nothing_to_read
 from node.config import Destination, Settings
 from node.errors import MixedPatients, UnreadableInstance
-from node.task import Analysed, Predecessor, StoredInstance, Task
+from node.work.analysis import Analysis, nothing_to_read
+from node.work.messages import Analysed, Predecessor, StoredInstance, Task
 from storage import DataFolder, files
 from storage.errors import FileAltered
 from storage.states import JobState

@@ -11,7 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from node.cli import app
-from node.heartbeat import Heartbeat
+from node.process.heartbeat import Heartbeat
 from storage import DataFolder
 from tests import stored
 from tests.destination import destination
@@ -129,7 +129,7 @@ def test_health_is_good_only_while_every_process_lives(
         assert (answer.exit_code, len(answer.stdout.splitlines())) == (0, 2)
         assert json.loads(run("health", "--config", config, "--json").stdout)[0]["role"] == "listener"
         later = time.monotonic() + 60
-        monkeypatch.setattr("node.heartbeat.time.monotonic", lambda: later)
+        monkeypatch.setattr("node.process.heartbeat.time.monotonic", lambda: later)
         answer = run("health", "--config", config)
         assert answer.exit_code == 1
         assert "no sign of life" in answer.stdout

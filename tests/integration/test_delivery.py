@@ -12,7 +12,7 @@ from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian, Sec
 
 from node.config import DeliverySettings, Settings
 from node.config import Destination as Configured
-from node.delivery import Courier, refuse_unconfigured
+from node.deliver.courier import Courier, refuse_unconfigured
 from storage import Database, files, outbox, queue
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof, Result

@@ -22,12 +22,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
-from node import intake
 from node.config import AllowedPeer
+from node.dicom.received import Receipt, Received
 from node.dimse import scp
 from node.dimse.connection import LONGEST_PDU_BYTES
-from node.dimse.scp import Received, Server
+from node.dimse.scp import Server
 from node.dimse.status import Status
+from node.receive import intake
 from storage import Database, DataFolder, files, instances, open_database
 from tests import factories, wire
 from tests.unit.test_dimse_elements import nested
@@ -53,7 +54,7 @@ def dataset() -> Dataset:
     return factories.mr_series(slices=1, rows=64, columns=64)[0]
 
 
-def store(folder: DataFolder, db: Database, received: Received) -> Status:
+def store(folder: DataFolder, db: Database, received: Received) -> Receipt:
     return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=100)
 
 

@@ -10,9 +10,9 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from node.config import CountSource, Settings
-from node.heartbeat import Heartbeat
-from node.housekeeping import CompletenessWatch, Counting, acts, give_back_leases, retire, sweep
-from node.scheduler import Act, Scheduler
+from node.process.heartbeat import Heartbeat
+from node.service.housekeeping import CompletenessWatch, Counting, acts, give_back_leases, retire, sweep
+from node.service.scheduler import Act, Scheduler
 from storage import Database, queue, studies
 from storage.states import JobState, StudyState
 from tests import stored

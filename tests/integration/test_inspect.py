@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from model.slicing import Preprocessing, slices
 from node.cli import app
-from node.series import read_series, read_volume
+from node.series.volume import read_series, read_volume
 from tests import factories
 from tests.factories import ABSENT
 

@@ -26,13 +26,14 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
-from node import intake
 from node.config import AllowedPeer
+from node.dicom.received import Receipt, Received
+from node.dicom.syntaxes import TRANSFER_SYNTAXES
 from node.dimse.commitment import CommitmentReport
-from node.dimse.contexts import TRANSFER_SYNTAXES, storage_classes
-from node.dimse.scp import Received
+from node.dimse.contexts import storage_classes
 from node.dimse.status import Status
 from node.errors import ConfigurationError
+from node.receive import intake
 from storage import Database, DataFolder, files, instances, open_database, studies
 from tests import factories, peers, wire
 
@@ -254,8 +255,8 @@ def test_commitment_is_not_offered_where_nobody_wants_reports() -> None:
 
 
 def test_statuses_of_the_store_reach_the_sender() -> None:
-    statuses = [Status.OUT_OF_RESOURCES, Status.MISMATCH, Status.CANNOT_UNDERSTAND, Status.DUPLICATE_INSTANCE]
-    left = iter(statuses)
+    receipts = [Receipt.NO_ROOM, Receipt.MISMATCH, Receipt.UNPARSABLE, Receipt.OTHER_CONTENT, Receipt.OWN_RESULT]
+    statuses, left = [0xA700, 0xA900, 0xC000, 0x0111, 0x0000], iter(receipts)
     with wire.listener(lambda received: next(left)) as server, wire.Peer(server.port) as peer:
         peer.associate()
         (dataset,) = factories.mr_series(slices=1, rows=256, columns=256)
@@ -269,7 +270,7 @@ def test_an_error_in_the_store_is_a_failure_of_one_instance(folder: DataFolder, 
     (dataset,) = factories.mr_series(slices=1, rows=64, columns=64)
     store, calls = storing(folder, db), iter([RuntimeError("PATIENT^NAME"), None])
 
-    def on_store(received: Received) -> Status:
+    def on_store(received: Received) -> Receipt:
         next(received.data)
         if error := next(calls):
             raise error
@@ -379,7 +380,7 @@ def test_stopping_lets_an_instance_end_and_turns_newcomers_away() -> None:
     """F10."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(received: Received) -> Status:
+    def slow(received: Received) -> Receipt:
         begun.set()
         assert go_on.wait(10)
         return wire.take(received)

@@ -12,8 +12,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from node import intake
 from node.config import AllowedPeer
+from node.receive import intake
 from storage import Database, DataFolder, files, instances, open_database
 from tests import factories, peers, wire
 
@@ -39,7 +39,7 @@ def db(folder: DataFolder) -> Iterator[Database]:
 def port(folder: DataFolder, db: Database) -> Iterator[int]:
     """A listener in the network of the peers, storing for real."""
 
-    def on_store(received: wire.Received) -> wire.Status:
+    def on_store(received: wire.Received) -> wire.Receipt:
         return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=100)
 
     with peers.loopback_only(), wire.listener(on_store, lambda _report: None, allow=ALLOWED) as server:
@@ -82,7 +82,7 @@ def test_a_sender_that_leaves_nagle_on_is_not_held_up(tmp_path: Path) -> None:
     factories.mr_series(tmp_path / "in", slices=100, rows=32, columns=32)
     came: list[float] = []
 
-    def note(received: wire.Received) -> wire.Status:
+    def note(received: wire.Received) -> wire.Receipt:
         came.append(monotonic())
         return wire.take(received)
 
@@ -141,7 +141,7 @@ def test_storescu_hears_why_it_may_not(port: int, tmp_path: Path) -> None:
 def test_orthanc_sends_a_study_with_all_that_is_in_it(folder: DataFolder, db: Database, tmp_path: Path) -> None:
     series = factories.mr_series(tmp_path / "in", slices=20, rows=64, columns=64)
 
-    def on_store(received: wire.Received) -> wire.Status:
+    def on_store(received: wire.Received) -> wire.Receipt:
         return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=100)
 
     with (

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from node import delivery, place
 from node.config import Destination, Settings
-from node.heartbeat import pulse
-from node.office import CourierLost, run_office
+from node.deliver import courier
+from node.process import role
+from node.process.heartbeat import pulse
+from node.service.office import CourierLost, run_office
 from storage import Database, files, instances, outbox, queue, studies
 from storage.errors import FolderInUse
 from storage.states import DeliveryState, JobState
@@ -76,7 +77,7 @@ def test_a_file_that_a_crash_left_without_a_row_is_registered_at_the_start(db: D
 
 
 def test_one_office_at_a_time(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "PREDECESSOR_ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr(role, "PREDECESSOR_ENDS_WITHIN_S", 0.1)
     with db.folder.lock("office"), pytest.raises(FolderInUse):
         run_office(settings(db), threading.Event())
 
@@ -97,8 +98,8 @@ def test_an_office_says_how_its_destinations_and_acts_are(db: Database) -> None:
 
 
 def test_a_courier_that_hangs_ends_the_office(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery.Courier, "patience_s", 0.5)
-    monkeypatch.setattr(delivery.Courier, "round", lambda self: time.sleep(5))
+    monkeypatch.setattr(courier.Courier, "patience_s", 0.5)
+    monkeypatch.setattr(courier.Courier, "round", lambda self: time.sleep(5))
     running = Running(settings(db))
     wait_until(lambda: running.ended, "the office to give up", 20)
     assert isinstance(running.error, CourierLost)
@@ -108,7 +109,7 @@ def test_an_error_that_nobody_foresaw_refuses_one_result_and_stops_no_other(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = reported(db, "1.2.1"), reported(db, "1.2.2")
-    send = delivery.scu.send
+    send = courier.scu.send
 
     def fails(peer: object, paths: object, timeout_s: float) -> object:
         listed = list(paths)  # type: ignore[call-overload]
@@ -116,7 +117,7 @@ def test_an_error_that_nobody_foresaw_refuses_one_result_and_stops_no_other(
             raise TypeError("Doe^Jane")
         return send(peer, listed[:1], timeout_s)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(delivery.scu, "send", fails)
+    monkeypatch.setattr(courier.scu, "send", fails)
     with destination() as pacs:
         running = Running(settings(db, pacs.port))
         wait_until(lambda: queue.get(db, good.job_id).state is JobState.DONE, "the other job to be done", 30)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.config import AllowedPeer, Listener, Settings
+from node.deliver.proof import record_report
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server, start_listener
-from node.listener import on_commitment, on_store
-from node.proof import record_report
+from node.service.listener import on_commitment, on_store
 from storage import Database, outbox, queue
 from storage.records import Job, Proof
 from storage.states import DeliveryState, JobState

@@ -10,7 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from node.cli import app
-from node.heartbeat import Heartbeat
+from node.process.heartbeat import Heartbeat
 from storage import Database, instances, outbox, queue, studies
 from storage.states import DeliveryState, JobState
 from tests import stored

@@ -13,10 +13,10 @@ from model import scope
 from model.slicing import Preprocessing, slices
 from model.types import Volume
 from node.config import SelectionRule, SelectionSettings
-from node.geometry import GeometryError, orientation
-from node.reasons import Reason
-from node.selection import SeriesHeaders, select
-from node.series import read_series, read_volume
+from node.series.geometry import GeometryError, orientation
+from node.series.reasons import Reason
+from node.series.selection import SeriesHeaders, select
+from node.series.volume import read_series, read_volume
 
 pytestmark = [pytest.mark.realdata, pytest.mark.filterwarnings("ignore:Invalid value for VR")]
 

@@ -8,10 +8,10 @@ from pydicom import dcmread
 
 from node.config import SelectionSettings
 from node.errors import UnreadableInstance
-from node.pixels import layout, open_header, read_frames
-from node.reasons import Reason
-from node.selection import judge
-from node.series import read_series
+from node.series.pixels import layout, open_header, read_frames
+from node.series.reasons import Reason
+from node.series.selection import judge
+from node.series.volume import read_series
 
 pytestmark = [pytest.mark.realdata, pytest.mark.filterwarnings("ignore::UserWarning")]
 

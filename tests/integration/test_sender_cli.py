@@ -9,7 +9,7 @@ import structlog
 from typer.testing import CliRunner
 
 from node.cli import app
-from node.dimse.scp import Received
+from node.dicom.received import Received
 from node.dimse.status import Status
 from tests import factories, wire
 

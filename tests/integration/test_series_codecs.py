@@ -9,7 +9,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from model.types import Volume
-from node.series import read_series, read_volume
+from node.series.volume import read_series, read_volume
 from tests import factories
 
 pytestmark = pytest.mark.peers

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from node.child import ChildEnded, ConfigurationRefused
 from node.config import Destination, Settings
-from node.heartbeat import Heartbeat, pulse
-from node.place import Place
-from node.task import Analysed, Failed, Message, Progress, Ready
-from node.worker import Watchdog, work
+from node.process.heartbeat import Heartbeat, pulse
+from node.process.role import Place
+from node.work.child import ChildEnded, ConfigurationRefused
+from node.work.messages import Analysed, Failed, Message, Progress, Ready
+from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
 from storage.errors import FolderInUse
 from storage.records import Job
@@ -244,7 +244,7 @@ def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(
 
 
 def test_two_workers_take_two_places(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.place.PREDECESSOR_ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr("node.process.role.PREDECESSOR_ENDS_WITHIN_S", 0.1)
     stop = threading.Event()
     stop.set()
     with db.folder.lock("worker-1"):
@@ -257,6 +257,7 @@ def test_two_workers_take_two_places(db: Database, monkeypatch: pytest.MonkeyPat
 def test_the_watchdog_starts_without_torch() -> None:
     import subprocess
 
-    code = "import node.worker, node.office, node.listener, node.service, sys; print('torch' in sys.modules)"
+    parts = ("work.watchdog", "service.office", "service.listener", "service.supervisor")
+    code = f"import {', '.join(f'node.{part}' for part in parts)}, sys; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"

@@ -19,14 +19,14 @@ DOORS = {
     "huggingface_hub": ("model",),
     "lightning": ("model/training",),
     "lightning_fabric": ("model/training",),
-    "nibabel": ("model/training", "node/offline.py"),  # NIfTI to train on, and to try the model on
+    "nibabel": ("model/training", "node/offline/predictions.py"),  # NIfTI to train on, and to try the model on
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
     "pysqlite3": ("storage",),
     "sqlite3": ("storage",),
     "pynetdicom": ("node/dimse",),
-    "highdicom": ("node/report", "node/series.py", "node/geometry.py"),
-    "apscheduler": ("node/scheduler.py",),
+    "highdicom": ("node/report", "node/series/geometry.py"),
+    "apscheduler": ("node/service/scheduler.py",),
     "typer": ("node/cli",),
     "nilearn": ("node/demo.py", "node/demo"),
     "yaml": ("node/config.py",),
@@ -87,8 +87,8 @@ def loaded_after(statement: str) -> set[str]:
     ("statement", "without"),
     [
         ("import node.cli", {"torch", "highdicom", "openvino", "nilearn", "scipy", "matplotlib"}),
-        ("import node.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib"}),
-        ("import node.office", {"torch", "openvino"}),
+        ("import node.service.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib"}),
+        ("import node.service.office", {"torch", "openvino"}),
         ("import storage", {"torch", "pydicom", "pynetdicom", "numpy"}),
         ("import model.types", {"torch", "pydicom", "sqlalchemy"}),
     ],

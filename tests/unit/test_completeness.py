@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.completeness import Silence, is_complete
 from node.config import Completeness
+from node.receive.completeness import Silence, is_complete
 from storage.records import Study
 from storage.states import StudyState
 

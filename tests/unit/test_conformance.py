@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from node.cli import app
 from node.config import Settings
-from node.conformance import REJECTIONS, SENT, STORE_STATUSES, statement
+from node.conformance.statement import REJECTIONS, SENT, STORE_STATUSES, statement
+from node.dicom.received import Receipt
 from node.dimse import contexts
-from node.dimse.status import Verdict, verdict
+from node.dimse.status import ANSWERS, Verdict, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = """
@@ -32,8 +33,8 @@ destinations:
 
 
 def test_the_copy_in_the_repository_is_current() -> None:
-    """Renew it with `neurossl conformance --output node/CONFORMANCE.md`."""
-    kept = (ROOT / "node" / "CONFORMANCE.md").read_text(encoding="utf-8")
+    """Renew it with `neurossl conformance --output node/conformance/CONFORMANCE.md`."""
+    kept = (ROOT / "node" / "conformance" / "CONFORMANCE.md").read_text(encoding="utf-8")
     assert kept == statement(Settings(), "the default settings")
 
 
@@ -96,9 +97,14 @@ def test_it_describes_every_kind_of_object_with_its_values(of_a_site: str) -> No
 
 
 def test_every_status_that_the_receiver_can_answer_a_store_with_is_listed() -> None:
-    source = "".join((ROOT / "node" / name).read_text(encoding="utf-8") for name in ("intake.py", "dimse/acceptor.py"))
+    source = (ROOT / "node" / "dimse" / "acceptor.py").read_text(encoding="utf-8")
     answered = set(re.findall(r"\bStatus\.([A-Z_]+)", source)) - {"UNRECOGNIZED_OPERATION"}  # of other requests
+    answered |= {status.name for status in ANSWERS.values()}
     assert {status.name for status, _ in STORE_STATUSES} == answered
+
+
+def test_every_receipt_has_a_status() -> None:
+    assert set(ANSWERS) == set(Receipt)
 
 
 def test_every_rejection_of_the_receiver_is_listed() -> None:

@@ -15,8 +15,8 @@ from node.demo.montage import write_montage
 from node.demo.reading import as_text
 from node.demo.template import write_template
 from node.errors import ConfigurationError
-from node.selection import select
-from node.series import read_series, read_volume
+from node.series.selection import select
+from node.series.volume import read_series, read_volume
 from tests.checkers import iod_errors
 
 

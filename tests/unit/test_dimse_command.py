@@ -9,7 +9,8 @@ from pydicom import Dataset
 from pynetdicom.dsutils import decode as pynetdicom_decode
 from pynetdicom.dsutils import encode as pynetdicom_encode
 
-from node.dimse.command import Command, Request, decode, encode, is_uid
+from node.dicom.uids import is_uid
+from node.dimse.command import Command, Request, decode, encode
 from node.dimse.errors import ProtocolViolation
 from node.dimse.status import Status
 from tests import wire

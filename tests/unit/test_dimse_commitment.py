@@ -5,7 +5,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from node.dimse.commitment import CommitmentReport, read_report
-from node.dimse.errors import Unparsable
+from node.errors import Unparsable
 from tests import wire
 
 

@@ -4,17 +4,8 @@ import pytest
 from pydicom import uid
 from pynetdicom import AllStoragePresentationContexts, sop_class
 
-from node.dimse.contexts import (
-    EXPLICIT,
-    IMPLICIT,
-    STORAGE_COMMITMENT,
-    TRANSFER_SYNTAXES,
-    VERIFICATION,
-    Proposed,
-    negotiate,
-    negotiate_roles,
-    storage_classes,
-)
+from node.dicom.syntaxes import EXPLICIT, IMPLICIT, TRANSFER_SYNTAXES
+from node.dimse.contexts import STORAGE_COMMITMENT, VERIFICATION, Proposed, negotiate, negotiate_roles, storage_classes
 
 STUDY = storage_classes("study")
 OTHERS = frozenset({VERIFICATION, STORAGE_COMMITMENT})

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from node.dimse.elements import DEEPEST_SEQUENCE, ITEM, NeedMore, walk
-from node.dimse.errors import Unparsable
+from node.dicom.walker import DEEPEST_SEQUENCE, ITEM, NeedMore, walk
+from node.errors import Unparsable
 from tests import factories, wire
 
 SYNTAXES = [wire.IMPLICIT, wire.EXPLICIT, wire.BIG_ENDIAN]

@@ -7,9 +7,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from node.dimse.errors import Unparsable
-from node.dimse.header import LONGEST_HEADER_BYTES, Header, read_header
-from node.dimse.part10 import data_set, read_meta
+from node.dicom.header import LONGEST_HEADER_BYTES, Header, read_header
+from node.dicom.part10 import data_set, read_meta
+from node.errors import Unparsable
 from tests import factories, wire
 from tests.unit.test_dimse_elements import nested
 

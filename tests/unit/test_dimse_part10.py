@@ -6,9 +6,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.dimse.errors import Unparsable
-from node.dimse.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.dimse.part10 import FileMeta, data_set, header, read_meta
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.part10 import FileMeta, data_set, header, read_meta
+from node.errors import Unparsable
 from tests import factories, wire
 
 META = FileMeta("1.2.840.10008.5.1.4.1.1.4", "1.2.3.4", wire.IMPLICIT, "PACS ONE")

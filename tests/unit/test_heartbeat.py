@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node import heartbeat
-from node.heartbeat import STALE_S, Heartbeat, pulse, pulses
+from node.process import heartbeat
+from node.process.heartbeat import STALE_S, Heartbeat, pulse, pulses
 
 
 def test_a_process_that_beats_is_alive_and_tells_its_facts(tmp_path: Path) -> None:

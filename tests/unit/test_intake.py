@@ -14,10 +14,9 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, generate_uid
 
-from node import intake
+from node.dicom.received import Receipt, Received
 from node.dimse.errors import ConnectionLost
-from node.dimse.scp import Received
-from node.dimse.status import Status
+from node.receive import intake
 from storage import Database, DataFolder, files, instances, open_database, studies
 from storage.records import Instance
 from tests import factories, wire
@@ -58,7 +57,7 @@ def received(dataset: Dataset | bytes, syntax: str = wire.EXPLICIT, piece: int =
     return replace(whole, **changes)
 
 
-def receive(folder: DataFolder, db: Database, what: Received, limit: float = 100) -> Status:
+def receive(folder: DataFolder, db: Database, what: Received, limit: float = 100) -> Receipt:
     return intake.receive(folder, db, what, NOW, maximum_disk_use_percent=limit)
 
 
@@ -73,7 +72,7 @@ def test_the_stored_file_holds_the_bytes_as_received(
 ) -> None:
     data = wire.encode(factories.encoded(mr, UID(syntax)), UID(syntax))
     sent = received(data, syntax, sop_class_uid=mr.SOPClassUID, sop_instance_uid=mr.SOPInstanceUID)
-    assert receive(folder, db, sent) is Status.SUCCESS
+    assert receive(folder, db, sent) is Receipt.STORED
     row = instances.find(db, mr.SOPInstanceUID)
     assert row is not None
     path = files.verify(folder, row.path, row.sha256)
@@ -86,7 +85,7 @@ def test_the_stored_file_holds_the_bytes_as_received(
 
 def test_the_row_says_what_the_header_says(folder: DataFolder, db: Database, mr: Dataset) -> None:
     mr.NumberOfStudyRelatedInstances = 170
-    assert receive(folder, db, received(mr)) is Status.SUCCESS
+    assert receive(folder, db, received(mr)) is Receipt.STORED
     (row,) = instances.of_study(db, mr.StudyInstanceUID)
     expected = Instance(
         mr.SOPInstanceUID,
@@ -112,13 +111,13 @@ def test_the_file_is_durable_before_its_row(
     fsync, register = os.fsync, instances.register
     monkeypatch.setattr(os, "fsync", lambda descriptor: (steps.append("sync"), fsync(descriptor))[1])
     monkeypatch.setattr(instances, "register", lambda *a, **k: (steps.append("row"), register(*a, **k))[1])
-    assert receive(folder, db, received(mr)) is Status.SUCCESS
+    assert receive(folder, db, received(mr)) is Receipt.STORED
     assert steps[-1] == "row"
     assert steps.count("sync") >= 2  # the file, and the folder that names it
 
 
 def test_the_same_instance_again_is_success_and_one_file(folder: DataFolder, db: Database, mr: Dataset) -> None:
-    assert [receive(folder, db, received(mr)) for _ in range(3)] == [Status.SUCCESS] * 3
+    assert [receive(folder, db, received(mr)) for _ in range(2)] == [Receipt.STORED, Receipt.HERE_ALREADY]
     assert len(stored(folder)) == 1
     assert studies.get(db, mr.StudyInstanceUID).instances == 1
 
@@ -126,24 +125,24 @@ def test_the_same_instance_again_is_success_and_one_file(folder: DataFolder, db:
 def test_other_content_under_the_same_uid_is_refused_and_the_first_kept(
     folder: DataFolder, db: Database, mr: Dataset
 ) -> None:
-    assert receive(folder, db, received(mr)) is Status.SUCCESS
+    assert receive(folder, db, received(mr)) is Receipt.STORED
     first = stored(folder)
     mr.ImageComments = "changed"
-    assert receive(folder, db, received(mr)) is Status.DUPLICATE_INSTANCE
+    assert receive(folder, db, received(mr)) is Receipt.OTHER_CONTENT
     assert stored(folder) == first
 
 
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"sop_instance_uid": "1.2.3.4"}, Status.MISMATCH),
-        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, Status.MISMATCH),
-        ({"sop_instance_uid": ""}, Status.CANNOT_UNDERSTAND),
-        ({"sop_instance_uid": "../../../tmp/evil"}, Status.CANNOT_UNDERSTAND),
+        ({"sop_instance_uid": "1.2.3.4"}, Receipt.MISMATCH),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, Receipt.MISMATCH),
+        ({"sop_instance_uid": ""}, Receipt.UNPARSABLE),
+        ({"sop_instance_uid": "../../../tmp/evil"}, Receipt.UNPARSABLE),
     ],
 )
 def test_a_command_that_names_another_instance_is_refused(
-    folder: DataFolder, db: Database, mr: Dataset, change: dict[str, Any], status: Status
+    folder: DataFolder, db: Database, mr: Dataset, change: dict[str, Any], status: Receipt
 ) -> None:
     assert receive(folder, db, received(mr, **change)) is status
     assert stored(folder) == []
@@ -164,21 +163,21 @@ def test_an_instance_without_proper_uids_is_refused(
         place = wire.encode(mr[mr[keyword].tag : mr[keyword].tag + 1])
         raw = value.encode() + b"\0" * (len(value) % 2)
         data = wire.encode(mr).replace(place, place[:6] + len(raw).to_bytes(2, "little") + raw, 1)
-    assert receive(folder, db, received(data, **named)) is Status.CANNOT_UNDERSTAND
+    assert receive(folder, db, received(data, **named)) is Receipt.UNPARSABLE
     assert stored(folder) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"\xff" * 1000, b"GIF89a" * 100], ids=["none", "0", "ff", "gif"])
 def test_what_is_no_data_set_is_refused(folder: DataFolder, db: Database, data: bytes) -> None:
-    assert receive(folder, db, received(data)) is Status.CANNOT_UNDERSTAND
+    assert receive(folder, db, received(data)) is Receipt.UNPARSABLE
     assert stored(folder) == []
 
 
 def test_a_full_disk_is_refused_before_anything_is_read(folder: DataFolder, db: Database, mr: Dataset) -> None:
     sent = received(mr)
-    assert receive(folder, db, sent, limit=0) is Status.OUT_OF_RESOURCES
+    assert receive(folder, db, sent, limit=0) is Receipt.NO_ROOM
     assert next(sent.data, None) is not None
-    assert receive(folder, db, received(mr)) is Status.SUCCESS  # and taken again by itself
+    assert receive(folder, db, received(mr)) is Receipt.STORED  # and taken again by itself
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EDQUOT])
@@ -195,10 +194,10 @@ def test_a_disk_that_fails_is_our_fault_and_for_now(
 
     with monkeypatch.context() as broken:
         broken.setattr(os, call, fail)
-        assert receive(folder, db, received(mr)) is Status.OUT_OF_RESOURCES
+        assert receive(folder, db, received(mr)) is Receipt.NO_ROOM
     assert stored(folder) == []
     assert instances.find(db, mr.SOPInstanceUID) is None
-    assert receive(folder, db, received(mr)) is Status.SUCCESS
+    assert receive(folder, db, received(mr)) is Receipt.STORED
 
 
 def test_a_database_held_by_another_process_is_for_now_and_leaves_no_file(
@@ -209,11 +208,11 @@ def test_a_database_held_by_another_process_is_for_now_and_leaves_no_file(
     impatient = open_database(folder)
     with pysqlite3.connect(folder.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert receive(folder, impatient, received(mr)) is Status.OUT_OF_RESOURCES
+        assert receive(folder, impatient, received(mr)) is Receipt.NO_ROOM
         other.execute("ROLLBACK")
     other.close()
     assert stored(folder) == []
-    assert receive(folder, impatient, received(mr)) is Status.SUCCESS
+    assert receive(folder, impatient, received(mr)) is Receipt.STORED
     impatient.close()
 
 
@@ -240,14 +239,14 @@ def slow_break() -> Iterator[bytes | memoryview]:
 
 
 def test_no_name_of_the_sender_becomes_a_path(folder: DataFolder, db: Database, mr: Dataset) -> None:
-    assert receive(folder, db, received(mr, calling_ae_title="../../EVIL")) is Status.SUCCESS
+    assert receive(folder, db, received(mr, calling_ae_title="../../EVIL")) is Receipt.STORED
     (path,) = stored(folder)
     assert mr.SOPInstanceUID not in str(path)
     assert "EVIL" not in str(path)
 
 
 def test_nothing_of_the_patient_reaches_the_database(folder: DataFolder, db: Database, mr: Dataset) -> None:
-    assert receive(folder, db, received(mr)) is Status.SUCCESS
+    assert receive(folder, db, received(mr)) is Receipt.STORED
     db.close()
     content = b"".join(path.read_bytes() for path in folder.root.glob("neurossl.sqlite*"))
     assert mr.SOPInstanceUID.encode() in content
@@ -266,6 +265,6 @@ def test_an_instance_larger_than_memory_should_hold_is_streamed(folder: DataFold
         for _ in range(100):
             yield bytes(1 << 20)
 
-    assert receive(folder, db, received(mr, data=pieces())) is Status.SUCCESS
+    assert receive(folder, db, received(mr, data=pieces())) is Receipt.STORED
     (path,) = stored(folder)
     assert path.stat().st_size > 100 << 20

@@ -84,7 +84,7 @@ def test_a_script_is_executable_and_parses(script: str) -> None:
 
 
 def test_the_systemd_unit_is_valid_and_starts_a_command_of_the_node(tmp_path: Path) -> None:
-    unit = (ROOT / "node" / "neurossl-node.service").read_text()
+    unit = (ROOT / "node" / "service" / "neurossl-node.service").read_text()
     (start,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     program, command, *_ = start.split()
     assert Path(program).name == "neurossl"

@@ -17,8 +17,8 @@ def run(code: str, **options: object) -> "subprocess.Popen[str]":
 def test_files_are_private_and_no_core_is_dumped(tmp_path: Path) -> None:
     made = tmp_path / "made"
     code = (
-        "import node.process, resource, pathlib\n"
-        "node.process.harden()\n"
+        "import node.process.hardening, resource, pathlib\n"
+        "node.process.hardening.harden()\n"
         f"pathlib.Path({str(made)!r}).touch()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE))"
     )
@@ -30,7 +30,8 @@ def test_files_are_private_and_no_core_is_dumped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_asks_the_process_to_stop(number: signal.Signals) -> None:
     code = (
-        "import node.process\nstop = node.process.stop_on_signals()\nprint('up', flush=True)\nstop.wait()\nprint('end')"
+        "import node.process.hardening as ours\nstop = ours.stop_on_signals()\n"
+        "print('up', flush=True)\nstop.wait()\nprint('end')"
     )
     process = run(code)
     assert process.stdout is not None
@@ -41,7 +42,9 @@ def test_a_signal_asks_the_process_to_stop(number: signal.Signals) -> None:
 
 
 def test_a_second_interrupt_ends_a_process_that_does_not_stop() -> None:
-    code = "import node.process, time\nnode.process.stop_on_signals()\nprint('up', flush=True)\ntime.sleep(60)"
+    code = (
+        "import node.process.hardening as ours, time\nours.stop_on_signals()\nprint('up', flush=True)\ntime.sleep(60)"
+    )
     process = run(code)
     assert process.stdout is not None
     process.stdout.readline()
@@ -54,14 +57,14 @@ def test_a_second_interrupt_ends_a_process_that_does_not_stop() -> None:
 
 
 CHILDREN = {
-    "end_with_parent": "node.process.end_with_parent(lambda: os._exit(0))",
-    "die_with_parent": "node.process.die_with_parent(os.getppid())",
+    "end_with_parent": "node.process.hardening.end_with_parent(lambda: os._exit(0))",
+    "die_with_parent": "node.process.hardening.die_with_parent(os.getppid())",
 }
 
 
 @pytest.mark.parametrize("way", CHILDREN)
 def test_a_child_ends_when_its_parent_is_killed(way: str) -> None:
-    child = f"import node.process, os, time; {CHILDREN[way]}; print(os.getpid(), flush=True); time.sleep(60)"
+    child = f"import node.process.hardening, os, time; {CHILDREN[way]}; print(os.getpid(), flush=True); time.sleep(60)"
     parent = (
         "import subprocess, sys, time\n"
         f"subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE)\n"

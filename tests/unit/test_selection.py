@@ -16,8 +16,8 @@ from pydicom.uid import (
 )
 
 from node.config import SelectionRule, SelectionSettings
-from node.reasons import Reason
-from node.selection import SeriesHeaders, Verdict, judge, select
+from node.series.reasons import Reason
+from node.series.selection import SeriesHeaders, Verdict, judge, select
 from tests import factories
 from tests.factories import ABSENT
 

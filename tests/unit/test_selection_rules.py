@@ -4,7 +4,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from node.config import SelectionRule
-from node.rules import parse
+from node.dicom.rules import parse
 from tests import factories
 
 

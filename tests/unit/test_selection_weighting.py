@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from node.acquisition import acquisition
-from node.reasons import Reason
-from node.weighting import Weighting, weighting
+from node.dicom.acquisition import acquisition
+from node.series.reasons import Reason
+from node.series.weighting import Weighting, weighting
 
 
 def header(**elements: Any) -> Dataset:

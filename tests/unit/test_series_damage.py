@@ -25,10 +25,10 @@ from pydicom.uid import (
 
 from node.config import SelectionSettings
 from node.errors import UnreadableInstance
-from node.geometry import GeometryError
-from node.reasons import Reason
-from node.selection import SeriesHeaders, select
-from node.series import read_series, read_volume
+from node.series.geometry import GeometryError
+from node.series.reasons import Reason
+from node.series.selection import SeriesHeaders, select
+from node.series.volume import read_series, read_volume
 from tests import factories
 
 LIMIT = 2**24

@@ -13,10 +13,10 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from scipy.spatial.transform import Rotation
 
-from node.elements import unwarned
-from node.frames import Frame, frames
-from node.geometry import GeometryError, orientation, stack
-from node.reasons import Reason
+from node.dicom.frames import Frame, frames
+from node.dicom.values import unwarned
+from node.series.geometry import GeometryError, orientation, stack
+from node.series.reasons import Reason
 from tests import factories
 
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)

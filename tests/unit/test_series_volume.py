@@ -18,10 +18,10 @@ from pydicom.uid import (
 
 from model.types import SourceFrame, Volume
 from node.config import SelectionSettings
-from node.geometry import GeometryError
-from node.reasons import Reason
-from node.selection import SeriesHeaders, judge
-from node.series import read_series, read_volume
+from node.series.geometry import GeometryError
+from node.series.reasons import Reason
+from node.series.selection import SeriesHeaders, judge
+from node.series.volume import read_series, read_volume
 from tests import factories
 
 SHAPE = (6, 36, 48)

@@ -1,0 +1,115 @@
+"""The beginning of an instance as it comes from the network: what the node must know before it stores it.
+
+Only the bytes up to (0020,1208) are read, as they come, and forgotten again: the stored file holds what was received.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from node.dicom.syntaxes import BIG_ENDIAN
+from node.dicom.walker import CUT_SHORT, NeedMore, walk
+from node.errors import Unparsable
+
+LOOK_BYTES = 64 * 1024  # looked at in one go
+LONGEST_HEADER_BYTES = 1024 * 1024
+ITEM_MARK, ITEM_MARK_BIG_ENDIAN = re.compile(rb"\xfe\xff\x00\xe0"), re.compile(rb"\xff\xfe\xe0\x00")
+HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
+MOST_INSTANCES = 1_000_000
+
+
+class Header(NamedTuple):
+    """What an instance says it is; "" or None where it does not."""
+
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    modality: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    study_related_instances: int | None = None
+
+
+WANTED = {
+    0x00080016: "sop_class_uid",
+    0x00080018: "sop_instance_uid",
+    0x00080060: "modality",
+    0x0020000D: "study_instance_uid",
+    0x0020000E: "series_instance_uid",
+    0x00201208: "study_related_instances",
+}
+LAST_WANTED = max(WANTED)
+
+
+def read_header(data: Iterator[bytes | memoryview], transfer_syntax: str) -> tuple[Header, bytes]:
+    """The header, and the bytes that were taken from `data` to read it.
+
+    Raises Unparsable.
+    """
+    taken, goal = b"", LOOK_BYTES
+    while True:
+        more, complete = _take(data, goal - len(taken))
+        taken += more
+        try:
+            header = _parse(taken, transfer_syntax, complete)
+        except NeedMore:
+            if goal >= LONGEST_HEADER_BYTES:
+                raise Unparsable(f"no study and series within {LONGEST_HEADER_BYTES} bytes") from None
+            goal *= 2
+        else:
+            _check_depth(taken, transfer_syntax)
+            return header, taken
+
+
+def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
+    """At least so many bytes, and whether that was all there is."""
+    parts: list[bytes] = []
+    while count > 0:
+        fragment = next(data, None)
+        if fragment is None:
+            return b"".join(parts), True
+        parts.append(bytes(fragment))
+        count -= len(fragment)
+    return b"".join(parts), False
+
+
+def _parse(data: bytes, transfer_syntax: str, complete: bool) -> Header:
+    found: dict[str, bytes] = {}
+    for element in walk(data, transfer_syntax, complete=complete):
+        if element.depth:
+            continue
+        if element.tag > LAST_WANTED:
+            break
+        name = WANTED.get(element.tag)
+        if name is None:
+            continue
+        if name in found:
+            raise Unparsable("an element that is there twice")
+        if element.end > len(data):
+            raise Unparsable(CUT_SHORT) if complete else NeedMore
+        found[name] = data[element.start : element.end]
+    return _decode({name: value.decode("ascii", errors="replace").strip(" \0") for name, value in found.items()})
+
+
+def _decode(found: dict[str, str]) -> Header:
+    count = found.pop("study_related_instances", "")
+    modality = found.pop("modality", "")
+    return Header(
+        **found,
+        modality=modality if re.fullmatch("[A-Z0-9_ ]{1,16}", modality) else "",
+        study_related_instances=int(count)
+        if re.fullmatch("[0-9]{1,12}", count) and 0 < int(count) <= MOST_INSTANCES
+        else None,
+    )
+
+
+def _check_depth(data: bytes, transfer_syntax: str) -> None:
+    """Walk what was looked at, if its sequences could nest too deep; further into the file it is the worker's risk."""
+    mark = ITEM_MARK_BIG_ENDIAN if transfer_syntax == BIG_ENDIAN else ITEM_MARK
+    if next(islice(mark.finditer(data, 0, LOOK_BYTES), HARMLESS_ITEMS, None), None) is None:
+        return
+    try:
+        for _ in walk(data, transfer_syntax, complete=False):
+            pass
+    except NeedMore:
+        pass

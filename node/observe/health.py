@@ -1,0 +1,245 @@
+"""Facts about the node, gathered once, for `neurossl check` and whoever else wants to know; one line each."""
+
+import importlib.metadata
+import os
+import platform
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from node.config import Listener, Settings, Tls, Worker, load
+from node.deliver.courier import peer_of
+from node.dimse import scu
+from node.dimse.scu import Peer
+from node.dimse.tls import client_context, server_context
+from node.errors import ConfigurationError
+from node.process.heartbeat import pulses
+from node.receive.recovery import is_lost
+from storage import DataFolder, files, open_database
+from storage.engine import quick_check
+from storage.errors import DatabaseUnusable, FolderInUse, FolderUnusable, StorageError
+from storage.schema import HEAD
+
+ECHO_TIMEOUT_S = 5.0
+PACKAGES = ("pydicom", "pynetdicom", "highdicom", "torch", "openvino", "numpy", "sqlalchemy")
+HOW_TO_REBUILD = "put a copy back, or run `neurossl rebuild` to make a new one from the stored instances"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line."""
+
+    name: str
+    level: Literal["ok", "warning", "trouble"]
+    text: str
+
+
+def of_configuration(path: Path) -> tuple[Fact, ...]:
+    """Everything that can be known before anything runs, and how what runs is doing."""
+    try:
+        settings = load(path)
+    except ConfigurationError as error:
+        return tuple(Fact("configuration", "trouble", line) for line in str(error).splitlines())
+    return (Fact("configuration", "ok", str(path)), *_of_settings(settings))
+
+
+def refuse_to_start(settings: Settings) -> None:
+    """Find what would stop the service before any of it starts.
+
+    Raises ConfigurationError with one line per error, FolderInUse, and DatabaseUnusable with what to do about it.
+    """
+    folder = DataFolder(settings.data_folder)
+    try:
+        folder.create()
+        with folder.lock("service"):
+            pass
+    except FolderUnusable as error:
+        raise ConfigurationError(f"data_folder: {error}") from error
+    except FolderInUse as error:
+        raise FolderInUse(f"another service runs on this data folder: {error}") from error
+    facts = (_network(settings.listener), *_tls(settings), _bundle_folder(settings.worker))
+    troubles = [fact.text for fact in facts if fact.level == "trouble"]
+    if troubles:
+        raise ConfigurationError("\n".join(troubles))
+    database = _database(folder)
+    if database.level == "trouble":
+        raise DatabaseUnusable(database.text)
+
+
+def _of_settings(settings: Settings) -> Iterator[Fact]:
+    folder = DataFolder(settings.data_folder)
+    yield _folder(folder)
+    if folder.root.is_dir():
+        yield _space(folder, settings.listener.maximum_disk_use_percent)
+        yield _database(folder)
+    running = _processes(folder)
+    yield from running
+    if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
+        yield _network(settings.listener)
+    yield _senders(settings)
+    yield from _tls(settings)
+    yield from _model(settings.worker)
+    yield from _peers(settings)
+
+
+def _folder(folder: DataFolder) -> Fact:
+    root = folder.root
+    if not root.exists():
+        parent = next(each for each in root.parents if each.exists())
+        if os.access(parent, os.W_OK | os.X_OK):
+            return Fact("data folder", "ok", f"{root} will be made")
+        return Fact("data folder", "trouble", f"data_folder: {root} cannot be made: {parent} is not writable")
+    if not (root.is_dir() and os.access(root, os.R_OK | os.W_OK | os.X_OK)):
+        return Fact("data folder", "trouble", f"data_folder: {root} is not a folder that this user may write to")
+    mode = root.stat().st_mode & 0o777
+    if mode & 0o077:
+        return Fact(
+            "data folder", "warning", f"{root} can be read by others (mode {mode:o}); the next start mends that"
+        )
+    return Fact("data folder", "ok", f"{root}, mode {mode:o}")
+
+
+def _space(folder: DataFolder, limit: int) -> Fact:
+    disk = os.statvfs(folder.root)
+    used, free_gib = files.disk_use_percent(folder), disk.f_bavail * disk.f_frsize / 2**30
+    text = f"{free_gib:.1f} GiB free, {used:.0f} % used, instances are refused from {limit} %"
+    return Fact("free space", "trouble" if used >= limit else "ok", text)
+
+
+def _database(folder: DataFolder) -> Fact:
+    """Opens it as the service does; a missing one is not made."""
+    if is_lost(folder):
+        return Fact("database", "warning", f"{folder.database} has gone: the service will rebuild it from the files")
+    if not folder.database.exists():
+        return Fact("database", "ok", "will be made")
+    try:
+        db = open_database(folder)
+        try:
+            quick_check(db)
+            with db.reading() as connection:
+                sqlite = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+        finally:
+            db.close()
+    except DatabaseUnusable as error:
+        return Fact("database", "trouble", f"{error}; {HOW_TO_REBUILD}")
+    except StorageError as error:
+        return Fact("database", "trouble", str(error))
+    size_mib = folder.database.stat().st_size / 2**20
+    return Fact("database", "ok", f"whole, {size_mib:.1f} MiB, schema {HEAD}, SQLite {sqlite}")
+
+
+def _processes(folder: DataFolder) -> list[Fact]:
+    found = []
+    for sign in pulses(folder.root / "locks"):
+        if sign.state == "stopped":
+            continue
+        level: Literal["ok", "trouble"] = "ok" if sign.beats else "trouble"
+        text = f"{sign.state}, process {sign.pid}" if sign.beats else "died, or hangs: it gives no sign of life"
+        found.append(Fact(sign.role, level, text))
+    return found or [Fact("service", "ok", "does not run")]
+
+
+def _network(listener: Listener) -> Fact:
+    where = f"{listener.host}:{listener.port}"
+    try:
+        found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
+        return Fact("listener address", "trouble", f"listener.port: cannot listen on {where}: {reason}")
+    return Fact("listener address", "ok", f"{listener.ae_title} can listen on {where}")
+
+
+def _senders(settings: Settings) -> Fact:
+    listener = settings.listener
+    if not listener.allow:
+        return Fact("senders", "warning", "listener.allow is empty: nobody may send")
+    titles = {each.ae_title for each in listener.allow}
+    for each in settings.destinations:
+        if each.proof == "commitment" and each.ae_title not in titles:
+            text = f"{each.ae_title} is not in listener.allow: its storage commitment reports may not come in"
+            return Fact("senders", "warning", text)
+    return Fact(
+        "senders",
+        "ok",
+        ", ".join(f"{each.ae_title}{f' from {each.host}' if each.host else ''}" for each in listener.allow),
+    )
+
+
+def _tls(settings: Settings) -> list[Fact]:
+    uses: list[tuple[str, Callable[[Tls, str], object], Tls | None]] = [
+        ("listener.tls", server_context, settings.listener.tls),
+        *((f"destinations.{each.name}.tls", client_context, each.tls) for each in settings.destinations),
+    ]
+    found = []
+    for key, use, tls in uses:
+        if tls is None:
+            continue
+        try:
+            use(tls, key)
+            found.append(Fact("TLS", "ok", f"{key}: certificate, key and authorities can be used"))
+        except ConfigurationError as error:
+            found.append(Fact("TLS", "trouble", str(error)))
+    return found
+
+
+def _bundle_folder(worker: Worker) -> Fact:
+    """Quick: its content is checked by the worker, which reads it anyway."""
+    if worker.bundle is None:
+        return Fact("bundle", "trouble", "worker.bundle: is not set; there is no model to work with")
+    if not (worker.bundle / "manifest.json").is_file():
+        return Fact("bundle", "trouble", f"worker.bundle: {worker.bundle} is no bundle folder: it has no manifest.json")
+    return Fact("bundle", "ok", str(worker.bundle))
+
+
+def _model(worker: Worker) -> Iterable[Fact]:
+    found = _bundle_folder(worker)
+    if found.level == "trouble":
+        return [found]
+    from node.work.inference import load as load_model  # with torch
+
+    try:
+        _, ready = load_model(worker)
+    except ConfigurationError as error:
+        return [Fact("bundle and device", "trouble", line) for line in str(error).splitlines()]
+    trained = Fact("bundle", "ok", f"{ready.bundle}, sha256 {ready.sha256[:16]}…, loaded in {ready.load_s:.1f} s")
+    untrained = Fact("bundle", "warning", f"{ready.bundle} is UNTRAINED: its numbers mean nothing")
+    device = Fact("device", "ok", f"{ready.device}, {ready.engine}, {ready.precision}")
+    return [trained if ready.trained else untrained, device]
+
+
+def _peers(settings: Settings) -> Iterable[Fact]:
+    peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
+    source = settings.completeness.count_source
+    if source is not None:
+        peer = Peer(source.ae_title, source.host, source.port, settings.listener.ae_title)
+        peers.append(("count source", peer))
+    if not settings.destinations:
+        yield Fact("destinations", "warning", "there are none: results stay in the data folder")
+    with ThreadPoolExecutor(max(1, len(peers))) as pool:
+        yield from pool.map(lambda each: _echo(*each), peers)
+
+
+def _echo(name: str, peer: Peer) -> Fact:
+    outcome = scu.echo(peer, ECHO_TIMEOUT_S)
+    if outcome.answered and outcome.seconds is not None:
+        return Fact(name, "ok", f"{peer} answers C-ECHO in {1000 * outcome.seconds:.0f} ms")
+    return Fact(name, "trouble", f"{peer}: {outcome.text.removeprefix(f'{peer}: ')}")
+
+
+def versions() -> dict[str, str]:
+    """Of the node and of what it stands on."""
+    found = {"neurossl-node": importlib.metadata.version("neurossl-node"), "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

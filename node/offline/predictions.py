@@ -1,0 +1,210 @@
+"""Predictions without a service: pictures, NIfTI volumes and folders of DICOM -> answers, in the order they were named.
+
+A picture answers for itself; pictures go through the network together. A NIfTI file is one volume. DICOM files are
+grouped by study, and the series is selected as the node does it, so the numbers are those that the node would report.
+"""
+
+import hashlib
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Image
+from PIL import Image
+
+from model import Predictor, Volume, scope
+from model.errors import VolumeError
+from model.slicing import Preprocessing, slice_from_image
+from model.types import Prediction, Scope, Slice
+from node.config import SelectionSettings
+from node.errors import NodeError, UnreadableInstance
+from node.series.geometry import GeometryError
+from node.series.selection import SeriesHeaders, select
+from node.series.volume import read_series, read_volume
+from node.work.analysis import nothing_to_read, seed
+
+PICTURES = (".png", ".jpg", ".jpeg")
+VOLUMES = (".nii", ".nii.gz")
+TOGETHER = 64  # pictures that go through the network in one call
+PICTURE_SEED = b"a picture"  # one for all, so that a picture's numbers do not depend on those beside it
+MIB = 2**20
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of one input; without a prediction, `reason` says why."""
+
+    name: str
+    kind: str
+    prediction: Prediction | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files by what they are."""
+
+    pictures: tuple[Path, ...]
+    volumes: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+
+def find(paths: Iterable[Path]) -> Inputs:
+    """The files of these paths, folders searched in order of names. Raises UnreadableInstance for a path not there."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        if not path.exists():
+            raise UnreadableInstance(f"{path}: there is no such file or folder")
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        for file in files:
+            name = file.name.lower()
+            kind = "picture" if name.endswith(PICTURES) else "volume" if name.endswith(VOLUMES) else "other"
+            found[kind].append(file)
+    return Inputs(tuple(found["picture"]), tuple(found["volume"]), tuple(found["other"]))
+
+
+def answers(
+    inputs: Inputs, predictor: Predictor, settings: SelectionSettings, maximum_mib: int, tell: Tell
+) -> Iterator[Answered]:
+    """The answer for each picture, volume and study; what cannot be read is an answer with its reason."""
+    for start in range(0, len(inputs.pictures), TOGETHER):
+        yield from _pictures(inputs.pictures[start : start + TOGETHER], predictor, tell)
+    for path in inputs.volumes:
+        try:
+            volume = read_nifti(path, maximum_mib * MIB)
+            seed = hashlib.sha256(predictor.model_id.sha256.encode() + path.read_bytes()).digest()
+            prediction = predictor.predict(volume, seed, lambda done, of: tell(path.name, done, of))  # noqa: B023
+            yield Answered(str(path), "NIfTI", prediction, _outside(prediction))
+        except (UnreadableInstance, VolumeError) as error:
+            yield Answered(str(path), "NIfTI", None, str(error))
+    if inputs.others:
+        yield from _studies(inputs.others, predictor, settings, maximum_mib, tell)
+
+
+def read_picture(path: Path, preprocessing: Preprocessing) -> Slice:
+    """A PNG or JPEG slice, 8 bit. Raises UnreadableInstance."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise UnreadableInstance("has more than 8 bits a pixel, and its intensity window is not known")
+                return slice_from_image(image, preprocessing)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableInstance(f"no readable PNG or JPEG: {error}") from error
+
+
+def read_nifti(path: Path, maximum_bytes: int) -> Volume:
+    """A NIfTI file with one volume, its RAS millimetres turned into LPS.
+
+    Raises UnreadableInstance: no NIfTI, truncated, several volumes, no orientation, larger than the limit as float32.
+    """
+    try:
+        image = nibabel.load(path)
+        if not isinstance(image, Nifti1Image):
+            raise UnreadableInstance("no NIfTI file")
+        shape = tuple(image.shape)
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) != 3:
+            raise UnreadableInstance(f"holds {' x '.join(map(str, image.shape))} values, expected one volume")
+        if int(image.header["qform_code"]) == 0 and int(image.header["sform_code"]) == 0:
+            raise UnreadableInstance("does not say how it lies in the patient (qform_code and sform_code are 0)")
+        if 4 * float(np.prod(shape)) > maximum_bytes:
+            raise UnreadableInstance(f"{' x '.join(map(str, shape))} voxels are more than the limit allows")
+        voxels = np.asarray(image.dataobj, np.float32).reshape(shape)
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine, np.float64)
+    except (ImageFileError, OSError, EOFError, ValueError, TypeError, KeyError) as error:
+        raise UnreadableInstance(f"no readable NIfTI volume: {error}") from error
+    return Volume(voxels, affine)
+
+
+def _pictures(paths: Sequence[Path], predictor: Predictor, tell: Tell) -> Iterator[Answered]:
+    found: dict[Path, Answered] = {}
+    slices: dict[Path, tuple[Slice, Scope]] = {}
+    for path in paths:
+        try:
+            item = read_picture(path, predictor.manifest.preprocessing)
+        except UnreadableInstance as error:
+            found[path] = Answered(str(path), "picture", None, str(error))
+            continue
+        judged = scope.assess(None, [item], predictor.manifest.scope)
+        slices[path] = (item, judged)
+        if not judged.inside:
+            nothing = Prediction(judged, (), None, None, None, None, None, predictor.model_id)
+            found[path] = Answered(str(path), "picture", nothing, f"outside the model's scope: {judged.reason}")
+    inside = [path for path, (_, judged) in slices.items() if judged.inside]
+    if inside:
+        chosen = [slices[path][0] for path in inside]
+        whole = predictor.predict_slices(chosen, PICTURE_SEED, lambda done, of: tell("pictures", done, of))
+        for index, path in enumerate(inside):
+            alone = _alone(whole, index, slices[path][1], predictor)
+            found[path] = Answered(str(path), "picture", alone)
+    yield from (found[path] for path in paths)
+
+
+def _alone(whole: Prediction, index: int, judged: Scope, predictor: Predictor) -> Prediction:
+    """The prediction of one picture out of those that went through the network together."""
+    item = whole.slices[index]
+    return replace(
+        whole,
+        scope=judged,
+        slices=(item,),
+        probability=item.probability,
+        spread=item.spread,
+        predictive_entropy=item.predictive_entropy,
+        mutual_information=item.mutual_information,
+        band=predictor.manifest.thresholds.band(item.probability, item.spread),
+    )
+
+
+def _studies(
+    paths: Sequence[Path], predictor: Predictor, settings: SelectionSettings, maximum_mib: int, tell: Tell
+) -> Iterator[Answered]:
+    reading = read_series(paths)
+    studies: dict[str, list[SeriesHeaders]] = defaultdict(list)
+    for series in reading.series:
+        studies[str(series.headers[0].StudyInstanceUID)].append(series)
+    for uid, own in studies.items():
+        try:
+            yield _study(uid, own, predictor, settings, maximum_mib, tell)
+        except (NodeError, VolumeError) as error:
+            yield Answered(uid, "DICOM", None, str(error))
+    for each in reading.unreadable:
+        yield Answered(str(each.path), "file", None, each.reason)
+
+
+def _study(
+    uid: str,
+    series: Sequence[SeriesHeaders],
+    predictor: Predictor,
+    settings: SelectionSettings,
+    maximum_mib: int,
+    tell: Tell,
+) -> Answered:
+    """The best series that makes a volume, as in node/work/analysis.py."""
+    selection = select(series, settings)
+    reason = nothing_to_read(selection.verdicts)
+    while selection.chosen is not None:
+        chosen = selection.chosen
+        try:
+            volume = read_volume(chosen, maximum_mib * MIB, settings)
+        except GeometryError as error:
+            reason = str(error)
+            series = [each for each in series if each.series_instance_uid != chosen.series_instance_uid]
+            selection = select(series, settings)
+        else:
+            own_seed = seed(chosen, predictor.model_id.sha256)
+            prediction = predictor.predict(volume, own_seed, lambda done, of: tell("slices", done, of))
+            return Answered(uid, "DICOM", prediction, _outside(prediction))
+    return Answered(uid, "DICOM", None, reason)
+
+
+def _outside(prediction: Prediction) -> str:
+    return "" if prediction.scope.inside else f"outside the model's scope: {prediction.scope.reason}"

@@ -1,0 +1,40 @@
+"""The place of one process in the data folder: its lock, its sign of life, and the database opened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from node.config import Settings
+from node.process.heartbeat import Heartbeat
+from node.receive.recovery import open_or_rebuild
+from storage import Database, DataFolder
+
+PREDECESSOR_ENDS_WITHIN_S = 15.0
+
+
+class Place(NamedTuple):
+    """Held as long as the process works."""
+
+    name: str
+    folder: DataFolder
+    db: Database
+    heart: Heartbeat
+
+
+@contextmanager
+def take_place(settings: Settings, name: str, *, wait_s: float | None = None) -> Iterator[Place]:
+    """The place of this name; a predecessor that was just killed, or is asked to stop, is waited for.
+
+    Raises FolderInUse when it is held for longer, and what opening the database raises.
+    """
+    folder = DataFolder(settings.data_folder)
+    folder.create()
+    with (
+        folder.lock(name, wait_s=PREDECESSOR_ENDS_WITHIN_S if wait_s is None else wait_s),
+        Heartbeat(folder.path("locks"), name) as heart,
+    ):
+        db = open_or_rebuild(folder)
+        try:
+            yield Place(name, folder, db, heart)
+        finally:
+            db.close()

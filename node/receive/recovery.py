@@ -1,0 +1,94 @@
+"""After a crash, or the loss of the database: the stored files are the truth, and their rows are made again from them.
+
+A file without a row is what a crash between file and row leaves (fault F2): its sender heard of no success, but what is
+whole is kept all the same. When the database has gone (F19) that is every file. Their studies are then worked on again,
+and results get the UIDs that they had, since those follow from the instances.
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from node.dicom import part10
+from node.dicom.header import read_header
+from node.dicom.received import Received
+from node.errors import Unparsable
+from node.receive import intake
+from storage import Database, DataFolder, files, instances, open_database
+from storage.engine import set_aside
+from storage.errors import FileAltered
+from storage.records import Instance, Registration
+
+log = structlog.get_logger()
+
+UNKNOWN_SENDER = "UNKNOWN"
+
+
+def open_or_rebuild(folder: DataFolder) -> Database:
+    """The database; a new one, and a line in the log, when it has gone from beside stored instances.
+
+    The rows come back with `adopt_orphans`. Raises what `open_database` raises: a damaged database is not passed over.
+    """
+    lost = is_lost(folder)
+    db = open_database(folder, rebuild=lost)
+    if lost:
+        log.error("the database has gone: it is rebuilt from the stored instances", database=str(folder.database))
+    return db
+
+
+def is_lost(folder: DataFolder) -> bool:
+    """Whether the database is missing or empty beside stored instances."""
+    there = folder.database.is_file() and folder.database.stat().st_size > 0
+    return not there and next((folder.root / "instances").glob("*/*"), None) is not None
+
+
+def rebuild(folder: DataFolder, now: datetime) -> tuple[Path | None, int]:
+    """Put the database aside and make a new one from the stored files: where the old one is, and how many instances.
+
+    Raises FolderInUse when any part of the node runs.
+    """
+    folder.create()
+    with folder.lock("service"), folder.lock("listener"), folder.lock("office"), folder.lock("worker-1"):
+        aside = set_aside(folder, now.strftime("%Y%m%dT%H%M%SZ")) if folder.database.exists() else None
+        db = open_database(folder, rebuild=True)
+        try:
+            return aside, adopt_orphans(folder, db, now)
+        finally:
+            db.close()
+
+
+def adopt_orphans(folder: DataFolder, db: Database, now: datetime) -> int:
+    """Register every stored instance that has no row; how many.
+
+    Safe beside a listener: of two who register the same file, one finds it registered. What is no instance any more
+    stays where it is, for a person to look at.
+    """
+    adopted = 0
+    for path in files.orphans(folder, db):
+        try:
+            instance, expected = _instance(folder, path, now)
+        except (FileAltered, Unparsable, OSError):
+            log.exception("a stored file is no instance, and stays without a row", path=path)
+            continue
+        if instances.register(db, instance, expected_instances=expected, now=now) is Registration.NEW:
+            adopted += 1
+        else:
+            files.discard(folder, db, path)
+    if adopted:
+        log.warning("stored instances without a row were registered", instances=adopted)
+    return adopted
+
+
+def _instance(folder: DataFolder, path: str, now: datetime) -> tuple[Instance, int | None]:
+    """The record of a stored file, from the file, and how many instances its study says to have."""
+    stored = files.read_back(folder, path)
+    file = folder.path(path)
+    meta = part10.read_meta(file)
+    data = part10.data_set(file, meta.data_set_offset)
+    sender = meta.source_ae_title or UNKNOWN_SENDER
+    received = Received(sender, "", meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, iter(data))
+    header, _ = read_header(received.data, received.transfer_syntax_uid)
+    if intake.check(received, header) is not None:
+        raise Unparsable("its header and its data set do not say the same")
+    return intake.instance(received, header, stored, now), header.study_related_instances

@@ -1,0 +1,9 @@
+"""The processes of the node, and the one that starts and watches them.
+
+supervisor    starts, restarts and stops the others
+listener      receives: the Storage SCP
+office        everything that is due by the clock: completeness, delivery, housekeeping
+housekeeping  what the office does, and how often       scheduler  when: the only place that knows APScheduler
+
+Each puts together what other rooms offer; nothing imports this one but the command line and the demo.
+"""

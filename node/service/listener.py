@@ -1,0 +1,74 @@
+"""`neurossl listen`: the Storage SCP as a process; instances go to the data folder, reports to their deliveries."""
+
+import threading
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from node.config import Settings
+from node.deliver.proof import record_report
+from node.dicom.received import Receipt, Received
+from node.dimse.acceptor import Acceptor
+from node.dimse.admission import Admission
+from node.dimse.commitment import CommitmentReport
+from node.dimse.scp import Server
+from node.process.role import take_place
+from node.receive import intake
+from storage import Database, DataFolder, outbox
+from storage.errors import StorageError
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+
+
+def listen(settings: Settings, stop: threading.Event) -> None:
+    """Receive until `stop`, then let what is being received end.
+
+    Raises ConfigurationError when the address or the TLS files cannot be used, FolderInUse when another listener has
+    this data folder.
+    """
+    with take_place(settings, "listener") as (_, folder, db, heart):
+        door = Door(settings.listener)
+        store, commit = partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
+        server = Server(settings.listener, Acceptor(settings.listener, door, store, commit))
+        while not stop.is_set():
+            heart.beat("ready", host=settings.listener.host, port=server.port, senders=door.senders)
+            stop.wait(TICK_S)
+        heart.beat("stopping")
+        server.stop(settings.stop_timeout_s * 0.8)
+
+
+class Door(Admission):
+    """Admission that also says who is inside."""
+
+    @property
+    def senders(self) -> list[str]:
+        """The calling AE titles that hold an association open: their studies are waited for (fault F34)."""
+        with self._lock:
+            return sorted({calling_ae_title for calling_ae_title, _ in self._inside})
+
+
+def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Receipt:
+    """The answer to one C-STORE.
+
+    A result of ours that a PACS sends back is acknowledged and left out, so that it begins no new revision (fault F39).
+    """
+    try:
+        if outbox.result(db, received.sop_instance_uid) is not None:
+            log.info("result of ours came back", sop_instance_uid=received.sop_instance_uid)
+            return Receipt.OWN_RESULT
+    except StorageError as error:
+        log.warning("instance not stored", reason=str(error), sop_instance_uid=received.sop_instance_uid)
+        return Receipt.NO_ROOM
+    limit = settings.listener.maximum_disk_use_percent
+    return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=limit)
+
+
+def on_commitment(db: Database, settings: Settings, report: CommitmentReport) -> None:
+    """Note what a destination says of its storage commitment. An error is logged; the office asks again."""
+    try:
+        record_report(db, report, settings.delivery, datetime.now(UTC))
+    except StorageError:
+        log.exception("commitment report not noted", transaction=report.transaction_uid)

@@ -1,0 +1,79 @@
+"""`neurossl office`: decides when studies are complete, delivers results, and keeps house.
+
+Scheduler and couriers are threads of one process. A courier that hangs in spite of its deadlines, or dies, cannot be
+ended by itself: the office ends, and the service, or the container's restart policy, starts it again; what was being
+sent then goes again, the same bytes.
+"""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from node.config import Settings
+from node.deliver.courier import Courier
+from node.errors import Transient
+from node.process.role import take_place
+from node.receive.recovery import adopt_orphans
+from node.service.housekeeping import acts
+from node.service.scheduler import Scheduler
+from storage import Database, DataFolder, outbox, queue
+
+log = structlog.get_logger()
+
+TICK_S = 0.5
+
+
+class CourierLost(Transient):
+    """A courier hangs, or died."""
+
+
+def run_office(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop`.
+
+    Raises CourierLost, and FolderInUse when another office has this data folder.
+    """
+    with take_place(settings, "office") as (_, folder, db, heart):
+        _put_right(folder, db)
+        couriers = [Courier(each, settings, folder, db, stop) for each in settings.destinations]
+        threads = [_start(courier) for courier in couriers]
+        with Scheduler(acts(settings, folder, db)) as scheduler:
+            while not stop.is_set():
+                _look_after(list(zip(couriers, threads, strict=True)))
+                heart.beat("ready", destinations=_state(couriers), acts=scheduler.facts())
+                stop.wait(TICK_S)
+        heart.beat("stopping")
+        _let_end(threads, settings.stop_timeout_s * 0.6)
+
+
+def _put_right(folder: DataFolder, db: Database) -> None:
+    """What the last office, or a crash, left half done."""
+    now = datetime.now(UTC)
+    adopted = adopt_orphans(folder, db, now)
+    deliveries, leases = outbox.release(db, now), queue.release_expired(db, now)
+    log.info("office open", adopted=adopted, deliveries=deliveries, leases=leases)
+
+
+def _start(courier: Courier) -> threading.Thread:
+    thread = threading.Thread(target=courier.run, name=f"courier-{courier.destination.name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def _look_after(couriers: list[tuple[Courier, threading.Thread]]) -> None:
+    for courier, thread in couriers:
+        if not thread.is_alive():
+            raise CourierLost(f"the courier to {courier.destination.name} died")
+        if courier.silent_s > courier.patience_s:
+            raise CourierLost(f"the courier to {courier.destination.name} hangs for {courier.silent_s:.0f} s")
+
+
+def _state(couriers: list[Courier]) -> dict[str, str]:
+    return {courier.destination.name: courier.trouble for courier in couriers}
+
+
+def _let_end(threads: list[threading.Thread], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))

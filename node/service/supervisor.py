@@ -1,0 +1,208 @@
+"""`neurossl serve`: starts listener, worker and office as processes, restarts what dies, stops them in order.
+
+    service ─┬─ worker-1 … worker-N   watchdog, and its child that holds torch (node/work/watchdog.py)
+             ├─ office                completeness, delivery, housekeeping (node/service/office.py)
+             └─ listener              the Storage SCP (node/service/listener.py)
+
+The workers start first and the listener last, so that nothing listens before the bundle and the device have been found
+to be what the configuration says. It stops the other way round: the door first. Each child gets the settings on
+standard input and keeps them over its restarts, and ends when that pipe closes, which it does when this process dies
+(node/process/hardening.py).
+"""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from node.config import Settings
+from node.errors import Permanent
+from node.process.hardening import CONFIGURATION_EXIT, RestartDelay, environment_for_children
+from node.process.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
+from storage import DataFolder
+
+log = structlog.get_logger()
+
+TICK_S = 0.2
+HUNG_AFTER_S = 2 * STALE_S
+START_WITHIN_S = 300.0
+
+
+class StartFailed(Permanent):
+    """A process of the service did not start, and has said why."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """`exit_code` is for the whole service."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Role:
+    """One process of the service."""
+
+    name: str
+    command: str  # of the command line
+    settled: tuple[str, ...]  # the states in which it has proved that its part of the configuration holds
+
+
+def roles(settings: Settings) -> tuple[Role, ...]:
+    """What runs, in the order of starting."""
+    workers = (Role(f"worker-{number}", "work", ("ready",)) for number in range(1, settings.worker.count + 1))
+    return (*workers, Role("office", "office", ("ready",)), Role("listener", "listen", ("ready",)))
+
+
+class Child:
+    """A process of the service, started again after a growing delay when it ends by itself."""
+
+    def __init__(self, role: Role, settings: Settings, folder: DataFolder) -> None:
+        """Nothing runs before `start`."""
+        self.role = role
+        self._settings = settings
+        self._folder = folder
+        self._delay = RestartDelay()
+        self._started_at_s = 0.0
+        self._start_again_at_s: float | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; it loads its libraries, and then waits for `go`.
+
+        It has a process group of its own: a Ctrl-C in the terminal reaches the service alone.
+        """
+        command = [sys.executable, "-P", "-m", "node", self.role.command, "--supervised", self.role.name]
+        self._process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, start_new_session=True, env=environment_for_children()
+        )
+        self._started_at_s, self._start_again_at_s = time.monotonic(), None
+
+    def go(self) -> None:
+        """Give it its settings."""
+        assert self._process is not None  # noqa: S101
+        assert self._process.stdin is not None  # noqa: S101
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its exit code says why
+            self._process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
+
+    @property
+    def exit_code(self) -> int | None:
+        """As `Popen.poll`; None while it runs or has not been started."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the running process has said that it is in order."""
+        sign = pulse(self._folder.path("locks"), self.role.name)
+        return bool(sign and self._process and sign.pid == self._process.pid and sign.state in self.role.settled)
+
+    def look_after(self, now_s: float) -> None:
+        """Start it again if it died, and kill it if it has stopped showing signs of life."""
+        if self._start_again_at_s is not None:
+            if now_s >= self._start_again_at_s:
+                self.start()
+                self.go()
+            return
+        code = self.exit_code
+        if code is not None:
+            delay_s = self._delay.after(now_s - self._started_at_s)
+            self._start_again_at_s = now_s + delay_s
+            log.error("process ended", role=self.role.name, exit_code=code, restart_in_s=delay_s)
+        elif now_s - self._started_at_s > HUNG_AFTER_S and not self._shows_life():
+            log.error("process hangs, killed", role=self.role.name)
+            self.kill()
+
+    def _shows_life(self) -> bool:
+        sign = pulse(self._folder.path("locks"), self.role.name)
+        return sign is not None and sign.age_s < HUNG_AFTER_S
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, and no restart from here on."""
+        self._start_again_at_s = float("inf")
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for its end, and kill it when that does not come in time."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            log.warning("process did not stop in time, killed", role=self.role.name, timeout_s=timeout_s)
+            self.kill()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+
+def serve(settings: Settings, stop: threading.Event) -> None:
+    """Run the service until `stop`.
+
+    Raises StartFailed when one of its processes does not start, and storage.errors.FolderInUse when another service has
+    this data folder.
+    """
+    folder = DataFolder(settings.data_folder)
+    folder.create()
+    with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
+        forget_the_dead(folder.path("locks"))
+        children = [Child(role, settings, folder) for role in roles(settings)]
+        try:
+            _start(children, heart, stop)
+            if not stop.is_set():
+                log.info("serving", ae_title=settings.listener.ae_title, host=settings.listener.host)
+            while not stop.wait(TICK_S):
+                heart.beat()
+                for child in children:
+                    child.look_after(time.monotonic())
+        finally:
+            heart.beat("stopping")
+            _stop(children, settings.stop_timeout_s, heart)
+            log.info("stopped")
+
+
+def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> None:
+    """All processes load side by side; then the workers go, then the others, each when what went before has settled."""
+    workers = [child for child in children if child.role.command == "work"]
+    for child in children:
+        child.start()
+    for group in (workers, *([child] for child in children if child not in workers)):
+        deadline_s = time.monotonic() + START_WITHIN_S
+        for child in group:
+            child.go()
+        while not stop.is_set() and not all(child.settled for child in group):
+            heart.beat("starting")
+            for child in group:
+                _insist(child, deadline_s)
+            stop.wait(TICK_S / 4)
+
+
+def _insist(child: Child, deadline_s: float) -> None:
+    code = child.exit_code
+    if code is not None:
+        exit_code = CONFIGURATION_EXIT if code == CONFIGURATION_EXIT else 1
+        raise StartFailed(f"nothing runs: the {child.role.name} process did not start, for the reason above", exit_code)
+    if time.monotonic() > deadline_s:
+        raise StartFailed(f"nothing runs: the {child.role.name} process was not ready within {START_WITHIN_S:g} s", 1)
+
+
+def _stop(children: list[Child], timeout_s: float, heart: Heartbeat) -> None:
+    """The listener first, so that nothing new is acknowledged, then the workers, then the office."""
+    order = {"listen": 0, "work": 1, "office": 2}
+    for rank in order.values():
+        group = [child for child in children if order[child.role.command] == rank]
+        for child in group:
+            child.ask_to_stop()
+        deadline = time.monotonic() + timeout_s
+        for child in group:
+            heart.beat("stopping")
+            child.wait(max(0.1, deadline - time.monotonic()))

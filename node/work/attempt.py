@@ -1,0 +1,215 @@
+"""One attempt at one job: the child works, the watchdog keeps the lease, watches the limits, and writes down the end.
+
+analysed        results, deliveries and state in one transaction
+failed          given back with a delay, or given up, as node/retry.py decided
+hold            the disk is full: nothing is wrong with the job, so the same attempt waits and goes on
+child ended     given back; the attempt stays counted
+over a limit    child killed, then as above
+stop            the job may end within the grace, else it is given back
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+
+from node.config import Settings
+from node.retry import delay_s, spread
+from node.work.child import Child, ChildEnded
+from node.work.messages import Analysed, Failed, Predecessor, Progress, ResultFile, StoredInstance, Task
+from storage import Database, instances, outbox, queue
+from storage.errors import DatabaseBusy, ResultConflict, StorageFull
+from storage.outbox import NewDelivery
+from storage.records import Job, Proof, Result
+
+log = structlog.get_logger()
+
+TICK_S = 0.25
+DATABASE_PAUSE_S = 5.0
+STOP_SHARE = 0.7  # of the stop timeout; the rest is for giving back
+
+Answer = TypeVar("Answer")
+
+
+class Attempt:
+    """One claimed job and the child that works on it."""
+
+    def __init__(
+        self,
+        job: Job,
+        child: Child,
+        settings: Settings,
+        db: Database,
+        stop: threading.Event,
+        tell: Callable[..., None],
+    ) -> None:
+        """`tell` gives a sign of life with the facts that it is called with."""
+        self._job = job
+        self._child = child
+        self._settings = settings
+        self._db = db
+        self._stop = stop
+        self._tell = tell
+        self._stage = "starts"
+        self._renewed_at_s = self._began_at_s = time.monotonic()
+        self._stop_at_s = float("inf")
+
+    def run(self) -> None:
+        """Until the job ended, one way or the other.
+
+        Raises ChildEnded when the child is gone, LeaseLost when the job is; both after what there was to write down.
+        """
+        task = task_of(self._db, self._job)
+        self._child.say(task)
+        while True:
+            try:
+                message = self._child.hear(TICK_S)
+            except ChildEnded as ended:
+                self._give_back(str(ended), spread(delay_s(self._job.attempt, self._settings.worker)))
+                raise
+            match message:
+                case Progress():
+                    self._stage = message.words
+                case Analysed():
+                    return self._complete(message)
+                case Failed(decision="hold"):
+                    self._hold(message)
+                    self._child.say(task)
+                case Failed():
+                    return self._fail(message)
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Keep heart and lease beating; end the child when it is over a limit."""
+        now_s = time.monotonic()
+        self._tell(job=self._job.job_id, stage=self._stage)
+        self._keep_lease(now_s)
+        if self._stop.is_set():
+            self._stop_at_s = min(self._stop_at_s, now_s + STOP_SHARE * self._settings.stop_timeout_s)
+        if now_s > self._stop_at_s:
+            self._kill("the service stopped", 0.0)
+        over = self._over_a_limit(now_s)
+        if over is not None:
+            self._kill(
+                f"worker killed while it {self._stage}: {over}", delay_s(self._job.attempt, self._settings.worker)
+            )
+
+    def _over_a_limit(self, now_s: float) -> str | None:
+        limits = self._settings.worker
+        if now_s - self._began_at_s > limits.job_timeout_s:
+            return f"over {limits.job_timeout_s:g} s"
+        if limits.maximum_memory_mib and self._child.memory_mib > limits.maximum_memory_mib:
+            return f"over {limits.maximum_memory_mib} MiB of memory"
+        return None
+
+    def _kill(self, reason: str, wait_s: float) -> None:
+        self._child.kill()
+        self._give_back(reason, wait_s)
+        raise ChildEnded(reason)
+
+    def _keep_lease(self, now_s: float) -> None:
+        lease_s = self._settings.worker.lease_s
+        if now_s - self._renewed_at_s < lease_s / 3:
+            return
+        try:
+            self._job = queue.renew(self._db, self._job, lease_s, _now())
+            self._renewed_at_s = now_s
+        except (DatabaseBusy, StorageFull) as error:
+            log.warning("lease not renewed", job_id=self._job.job_id, reason=str(error))
+
+    def _hold(self, failed: Failed) -> None:
+        """Wait with the lease held; what is waited for costs the job neither attempts nor time."""
+        self._stage = f"waits: {failed.reason}"
+        log.warning("job waits", job_id=self._job.job_id, reason=failed.reason, wait_s=failed.delay_s)
+        until_s = time.monotonic() + failed.delay_s
+        while time.monotonic() < until_s:
+            self._began_at_s = time.monotonic()
+            self._look_around()
+            time.sleep(TICK_S)
+
+    def _complete(self, analysed: Analysed) -> None:
+        job, results = self._job, [_result(self._job, each) for each in analysed.results]
+        deliveries = [
+            NewDelivery(each.sop_instance_uid, name, self._proof(name))
+            for each in analysed.results
+            for name in each.destinations
+        ]
+        outcome = {**analysed.outcome, "attempt": job.attempt}
+        try:
+            self._persist(
+                lambda: outbox.complete(
+                    self._db, job, analysed.state, results, deliveries, outcome, analysed.reason, _now()
+                )
+            )
+        except ResultConflict as conflict:
+            reason = str(conflict)
+            self._persist(lambda: queue.fail(self._db, job, reason, outcome, _now()))
+            log.error("job failed", job_id=job.job_id, reason=reason)  # noqa: TRY400 (the reason is the whole story)
+        else:
+            log.info("job ended", job_id=job.job_id, state=analysed.state, results=len(results), reason=analysed.reason)
+
+    def _proof(self, destination: str) -> Proof:
+        found = self._settings.destination(destination)
+        return Proof(found.proof) if found else Proof.NONE
+
+    def _fail(self, failed: Failed) -> None:
+        if failed.decision == "retry":
+            self._give_back(failed.reason, failed.delay_s)
+            return
+        log.error("job failed", job_id=self._job.job_id, reason=failed.reason)
+        self._persist(lambda: queue.fail(self._db, self._job, failed.reason, failed.outcome, _now()))
+
+    def _give_back(self, reason: str, wait_s: float) -> None:
+        now = _now()
+        after = self._persist(
+            lambda: queue.give_back(self._db, self._job, reason, now + timedelta(seconds=wait_s), now)
+        )
+        log.warning(
+            "job given back", job_id=self._job.job_id, state=after.state, reason=reason, wait_s=round(wait_s, 1)
+        )
+
+    def _persist(self, write: Callable[[], Answer]) -> Answer:
+        """Write to the database, however long it is busy or full; give up only at the stop."""
+        while True:
+            try:
+                return write()
+            except (DatabaseBusy, StorageFull) as error:
+                log.warning("the database does not take the end of a job", job_id=self._job.job_id, reason=str(error))
+                if self._stop.wait(DATABASE_PAUSE_S):
+                    raise
+                self._tell(job=self._job.job_id, stage=f"waits: {error}")
+
+
+def task_of(db: Database, job: Job) -> Task:
+    """What the child needs to know of the job."""
+    return Task(
+        job_id=job.job_id,
+        study_instance_uid=job.study_instance_uid,
+        revision=job.revision,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        instances=tuple(
+            StoredInstance(sop_instance_uid=each.sop_instance_uid, path=each.path, sha256=each.sha256)
+            for each in instances.of_study(db, job.study_instance_uid, up_to_revision=job.revision)
+        ),
+        predecessors=tuple(
+            Predecessor(
+                sop_class_uid=each.sop_class_uid,
+                sop_instance_uid=each.sop_instance_uid,
+                series_instance_uid=each.series_instance_uid,
+            )
+            for each in outbox.previous_report(db, job.study_instance_uid, job.revision)
+        ),
+    )
+
+
+def _result(job: Job, file: ResultFile) -> Result:
+    values: dict[str, Any] = file.model_dump(exclude={"destinations", "result_kind"})
+    return Result(job_id=job.job_id, kind=file.result_kind, **values)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
