@@ -8,8 +8,37 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("node", "model", "storage")
+from tests import rooms
+
+ROOT = rooms.ROOT
+
+# Room -> the rooms that it may import. Root files of `node` stand here like rooms.
+WALLS: rooms.Ways = {
+    name: frozenset(to.split())
+    for name, to in {
+        "cli": "config errors logs storage model dicom dimse receive work service process observe offline "
+        "conformance demo",
+        "demo": "config errors model storage dicom dimse process",
+        "service": "config errors logs storage dicom dimse receive deliver process",
+        "observe": "config errors storage dimse receive deliver work process",
+        "offline": "config errors model dicom series report work",
+        "conformance": "config model dicom dimse report deliver",
+        "work": "config errors logs retry model storage series report process",
+        "deliver": "config errors logs retry storage dimse",
+        "process": "config storage receive",
+        "receive": "config errors storage dicom",
+        "series": "config errors model dicom",
+        "report": "config errors model dicom",
+        "dimse": "config errors logs dicom",
+        "dicom": "errors",
+        "retry": "config errors logs storage",
+        "logs": "config",
+        "config": "errors dicom",
+        "errors": "",
+        "model": "",
+        "storage": "",
+    }.items()
+}
 
 # Library -> the only places that may import it; a file, or a folder and all in it.
 DOORS = {
@@ -28,16 +57,10 @@ DOORS = {
     "highdicom": ("node/report", "node/series/geometry.py"),
     "apscheduler": ("node/service/scheduler.py",),
     "typer": ("node/cli",),
-    "nilearn": ("node/demo.py", "node/demo"),
+    "nilearn": ("node/demo",),
     "yaml": ("node/config.py",),
     "pydicom": ("node",),
 }
-NEVER = {"model": ("node", "storage"), "storage": ("node", "model")}
-
-
-def sources() -> list[Path]:
-    """Every Python file of the product."""
-    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -57,23 +80,46 @@ def within(path: Path, places: tuple[str, ...]) -> bool:
 def test_each_library_has_one_door() -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources()
+        for path in rooms.modules().values()
         for name in sorted(set(imported(path)))
         if name in DOORS and not within(path, DOORS[name])
     ]
     assert wrong == []
 
 
-@pytest.mark.parametrize("package", NEVER)
-def test_imports_point_from_the_node_to_model_and_storage_and_never_back(package: str) -> None:
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources()
-        if within(path, (package,))
-        for name in imported(path)
-        if name in NEVER[package]
+def test_rooms_import_only_what_the_walls_let_through() -> None:
+    found = list(rooms.imports())
+    through = [
+        f"{way.importer} imports {way.imported}"
+        for way in found
+        if rooms.room(way.importer) in WALLS
+        and rooms.room(way.imported) not in WALLS[rooms.room(way.importer)] | {rooms.room(way.importer), "node"}
     ]
-    assert wrong == []
+    assert through == [], f"through a wall; the house has\n\n{rooms.drawn(WALLS)}\n"
+
+
+def test_every_room_has_its_walls_and_its_purpose() -> None:
+    assert set(rooms.ways(list(rooms.imports()))) == set(WALLS)
+    silent = [path.parent.name for path in (ROOT / "node").glob("*/__init__.py") if len(path.read_text()) < 100]
+    assert silent == []
+
+
+def test_the_way_from_room_to_room_is_no_circle() -> None:
+    assert rooms.circle(WALLS) == []
+    opened = rooms.ways(list(rooms.imports()))
+    assert rooms.circle(opened) == [], rooms.drawn(opened)
+
+
+def test_a_circle_is_found() -> None:
+    """The test above can fail."""
+    ways = {"a": frozenset({"b"}), "b": frozenset({"c"}), "c": frozenset({"a"}), "d": frozenset({"a"})}
+    assert sorted(rooms.circle(ways)) == ["a", "b", "c"]
+
+
+def test_the_picture_of_the_rooms_is_as_the_imports_are() -> None:
+    """Renew it with `python -m tests.rooms --svg node/rooms.svg`."""
+    kept = (ROOT / "node" / "rooms.svg").read_text(encoding="utf-8")
+    assert kept == rooms.picture(rooms.ways(list(rooms.imports())))
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -89,6 +135,8 @@ def loaded_after(statement: str) -> set[str]:
         ("import node.cli", {"torch", "highdicom", "openvino", "nilearn", "scipy", "matplotlib"}),
         ("import node.service.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib"}),
         ("import node.service.office", {"torch", "openvino"}),
+        ("import node.work.watchdog", {"torch", "highdicom", "openvino", "pynetdicom", "scipy", "matplotlib"}),
+        ("import node.work.inference", {"pynetdicom"}),
         ("import storage", {"torch", "pydicom", "pynetdicom", "numpy"}),
         ("import model.types", {"torch", "pydicom", "sqlalchemy"}),
     ],
