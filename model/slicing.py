@@ -23,7 +23,7 @@ from scipy import ndimage
 from model import head as heads
 from model.errors import VolumeError
 from model.head import Head
-from model.types import Slice, SourceFrame, Volume
+from model.types import Slice, Volume
 
 DIRECTIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)}
@@ -154,17 +154,6 @@ def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing
     low = float(np.percentile(planes[:, ::8, ::8], preprocessing.window_percentiles[0]))
     high = float(np.percentile(inner, preprocessing.window_percentiles[1])) if inner.size else low
     return low, high if high > low else low + 1.0
-
-
-def planes_through(volume: Volume, item: Slice) -> tuple[SourceFrame, ...]:
-    """Every source frame whose plane passes through the field of this slice, in stack order."""
-    if item.affine_mm is None or not volume.sources:
-        return ()
-    rows, columns = item.pixels.shape
-    corners = np.array([[r, c, 0, 1] for r in (0, rows - 1) for c in (0, columns - 1)], float)
-    depth = (np.linalg.inv(volume.affine_mm) @ item.affine_mm @ corners.T)[0]
-    first, last = round(float(depth.min())), round(float(depth.max()))
-    return volume.sources[max(first, 0) : max(last + 1, 0)]
 
 
 def _slice(volume: Volume, image: NDArray[np.uint8], slab_mm: NDArray[np.float64], index: int) -> Slice:

@@ -12,7 +12,6 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from node.dicom import rules
 from node.errors import ConfigurationError
 
 
@@ -30,6 +29,8 @@ def ae_title(value: str) -> str:
 
 def tag_expression(value: str) -> str:
     """An expression of node/dicom/rules.py, which says what is wrong with it."""
+    from node.dicom import rules  # pydicom is large, and few sites have rules
+
     rules.parse(value)
     return value
 

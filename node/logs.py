@@ -24,10 +24,10 @@ CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))
 }
 
 
-def describe(error: BaseException) -> str:
+def safe_text(error: BaseException) -> str:
     """The error for people, without the text of foreign exceptions, which may quote a data set.
 
-    >>> describe(ValueError("Invalid value for VR DA: 'SECRET'"))
+    >>> safe_text(ValueError("Invalid value for VR DA: 'SECRET'"))
     'ValueError'
     """
     name = type(error).__name__
@@ -114,7 +114,7 @@ def _exception_without_values(_: WrappedLogger, __: str, event: EventDict) -> Ev
         error = error[1]
     if isinstance(error, BaseException):
         frames = traceback.extract_tb(error.__traceback__)
-        event["error"] = f"{type(error).__name__}: {describe(error)}"
+        event["error"] = f"{type(error).__name__}: {safe_text(error)}"
         event["frames"] = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-12:]]
     return event
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from node.config import DeliverySettings, Worker
 from node.errors import Permanent, Refused, Unreachable
-from node.logs import describe
+from node.logs import safe_text
 from storage.errors import DatabaseBusy, StorageError, StorageFull
 
 PATIENT = (Unreachable, StorageFull, DatabaseBusy)
@@ -68,7 +68,7 @@ def spread(delay: float) -> float:
 
 def decide(error: Exception, attempt: int, settings: Worker | DeliverySettings) -> Decision:
     """What to do after the `attempt`-th try (from 1) failed with `error`."""
-    reason = describe(error)
+    reason = safe_text(error)
     retry = Retry(spread(delay_s(attempt, settings)), reason)
     if isinstance(error, PATIENT):
         return retry

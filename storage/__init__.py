@@ -1,7 +1,8 @@
 """What must survive a power cut: received instances, the job queue, results and their deliveries.
 
 One data folder holds files (written once, never changed) and one SQLite database. Several processes use both at the
-same time. Nothing here knows torch or pydicom, and nothing here identifies a patient.
+same time. Nothing here knows torch or pydicom, and nothing here identifies a patient. Records, states
+and errors are there without SQLAlchemy.
 
 Invariants, and where each is held:
 
@@ -24,7 +25,19 @@ Invariants, and where each is held:
     (`due`).
 """
 
-from storage.engine import Database, open_database
-from storage.folder import DataFolder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storage.engine import Database, open_database
+    from storage.folder import DataFolder
 
 __all__ = ["DataFolder", "Database", "open_database"]
+
+_HOME = {"DataFolder": "folder", "Database": "engine", "open_database": "engine"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"storage.{_HOME[name]}"), name)

@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from model import calibration
+from model.picture_grid import Cell, grid
 from model.training import metrics
 from model.training.datasets import Slices
 from model.training.predictions import BySubject, Predictions
 
 ABSENT, PRESENT, NEUTRAL = "#3b6ea5", "#c8553d", "#555555"
+LABELS = {0: "0", 1: "1"}
 LABEL_NAMES = {0: "label 0 (CDR 0)", 1: "label 1 (CDR > 0)"}
+SMALLEST = 160  # pixels along a picture
 Numbers = Sequence[Mapping[str, float]]
 
 
@@ -109,39 +114,29 @@ def features(values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDAr
     return figure
 
 
-def rollouts(slices: Slices, predictions: Predictions, chosen: Sequence[int], temperature: float) -> Figure:
-    """Slices with their attention rollout over them: row numbers of both `slices` and `predictions`, in one order."""
-    figure = Figure(figsize=(2.2 * len(chosen), 4.8), dpi=120, layout="constrained")
-    grid = figure.subplots(2, len(chosen), squeeze=False)
+def rollouts(slices: Slices, predictions: Predictions, chosen: Sequence[int], temperature: float) -> Image.Image:
+    """Slices with their attention rollout under them: row numbers of both `slices` and `predictions`, in one order."""
     probabilities = predictions.probabilities(temperature)
-    for column, number in enumerate(chosen):
-        image = slices.take(np.array([number]))[0]
-        size = image.shape[0]
-        for axes in grid[:, column]:
-            axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, size, size, 0))
-            axes.set_axis_off()
-        heat = np.asarray(predictions.rollouts[number], np.float32)
-        grid[1, column].imshow(heat, cmap="viridis", alpha=0.5, interpolation="bilinear", extent=(0, size, size, 0))
-        grid[0, column].set_title(f"label {predictions.labels[number]}, p = {probabilities[number]:.2f}", fontsize=9)
+    captions = [f"label {predictions.labels[number]}, p = {probabilities[number]:.2f}" for number in chosen]
+    pictures = [_shown(Image.fromarray(pixels)) for pixels in slices.take(np.asarray(chosen))]
+    heats = [np.asarray(predictions.rollouts[number], np.float32) for number in chosen]
+    cells = list(map(Cell, pictures, captions))
+    cells += map(Cell, map(_under_heat, pictures, heats))
     rows, columns = predictions.rollouts.shape[1:]
-    figure.suptitle(f"Attention rollout of out-of-fold networks ({rows} x {columns}, drawn bilinear)", fontsize=11)
-    return figure
+    title = f"Attention rollout of out-of-fold networks ({rows} x {columns}, drawn bilinear)"
+    return grid(cells, len(chosen), title=title, size=14, heading=24)
 
 
-def reconstructions(pictures: Mapping[str, NDArray[np.float32]]) -> Figure:
-    """Rows: image, what the encoder saw, what the decoder drew of the rest."""
-    names = {"image": "image", "seen": "seen", "drawn": "drawn"}
-    count = len(pictures["image"])
-    figure = Figure(figsize=(2 * count, 6.2), dpi=120, layout="constrained")
-    grid = figure.subplots(3, count, squeeze=False)
-    for row, (key, name) in enumerate(names.items()):
-        for column in range(count):
-            low, high = np.percentile(pictures["image"][column], (0.5, 99.5))
-            grid[row, column].imshow(pictures[key][column], cmap="gray", vmin=low, vmax=high)
-            grid[row, column].set_axis_off()
-        grid[row, 0].set_title(name, loc="left", fontsize=10)
-    figure.suptitle("Masked image modelling: hidden patches drawn from the visible ones", fontsize=11)
-    return figure
+def reconstructions(pictures: Mapping[str, NDArray[np.float32]]) -> Image.Image:
+    """Rows: image, what the encoder saw, what the decoder drew of the rest; each column in the window of its image."""
+    limits = [np.percentile(each, (0.5, 99.5)) for each in pictures["image"]]
+    cells = []
+    for name in ("image", "seen", "drawn"):
+        for column, (each, (low, high)) in enumerate(zip(pictures[name], limits, strict=True)):
+            grey = np.clip((each - low) / max(high - low, 1e-6), 0, 1) * 255
+            cells.append(Cell(_shown(Image.fromarray(np.asarray(grey, np.uint8))), "" if column else name))
+    title = "Masked image modelling: hidden patches drawn from the visible ones"
+    return grid(cells, len(limits), title=title, size=14, heading=24)
 
 
 def training(histories: Mapping[str, Numbers], title: str) -> Figure:
@@ -165,26 +160,35 @@ def training(histories: Mapping[str, Numbers], title: str) -> Figure:
     return figure
 
 
-def contact_sheet(slices: Slices, limit: int = 48, columns: int = 12) -> Figure:
+def dataset_sample(slices: Slices, limit: int = 48, columns: int = 12) -> Image.Image:
     """Slices spread over the set, exactly as the network will see them, each with its subject and label."""
     chosen = np.unique(np.linspace(0, len(slices) - 1, min(limit, len(slices))).astype(np.int64))
-    rows = -(-len(chosen) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.75 * rows), dpi=100, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    names = {0: "0", 1: "1"}
-    for axes, number, image in zip(grid, chosen, slices.take(chosen), strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{slices.subjects[number]} · {names.get(int(slices.labels[number]), '–')}", fontsize=6)
-    for axes in grid:
-        axes.set_axis_off()
-    return figure
+    captions = [f"{slices.subjects[number]} · {LABELS.get(int(slices.labels[number]), '–')}" for number in chosen]
+    cells = [Cell(Image.fromarray(pixels), text) for pixels, text in zip(slices.take(chosen), captions, strict=True)]
+    return grid(cells, columns, gap=0, size=11, heading=16)
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save(drawn: Figure | Image.Image, path: Path) -> Path:
     """Write the PNG; without dates in it, so that the same picture is the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", metadata={"Software": None})
+    if isinstance(drawn, Figure):
+        drawn.savefig(path, format="png", metadata={"Software": None})
+    else:
+        drawn.save(path, format="PNG")
     return path
+
+
+def _shown(picture: Image.Image) -> Image.Image:
+    """A picture at least as large as people can see, every pixel of it a square."""
+    times = -(-SMALLEST // picture.width)
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def _under_heat(picture: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    """The picture half covered by heat (h, w), 0-1, drawn bilinear in the colours of viridis."""
+    spread = np.asarray(Image.fromarray(heat).resize(picture.size, Image.Resampling.BILINEAR))
+    colours = Image.fromarray(mpl.colormaps["viridis"](spread, bytes=True)[..., :3])
+    return Image.blend(picture.convert("RGB"), colours, 0.5)
 
 
 def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from model import slicing
 from model.classifier import SecondOrderClassifier
@@ -99,7 +100,7 @@ def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES
     return chosen
 
 
-def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure]]:
+def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure | Image.Image]]:
     temperature, thresholds = results.calibration.temperature, results.calibration.thresholds
     served = results.predictions.served()
     before, after = served.by_subject(1.0), served.by_subject(temperature)
@@ -108,7 +109,7 @@ def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure]]:
     fine = _histories(run, "history.json")
     masked = _histories(run, "pretraining/history.json")
     drawn = sorted(run.glob("**/reconstructions.npz"))
-    everything: dict[str, Callable[[], Figure]] = {
+    everything: dict[str, Callable[[], Figure | Image.Image]] = {
         "roc": lambda: figures.roc(after, served, results.evaluation.by_subject["auroc"]),
         "precision_recall": lambda: figures.precision_recall(after),
         "reliability": lambda: figures.reliability(before, after, temperature),

@@ -18,7 +18,7 @@ from node.errors import ConfigurationError, NodeError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from node.demo import Ending, Home, Walk
+    from node.demo import DemoFolder, DemoRun, Ending
 
 NOT_CLASSIFIED, WRONG_USE = 1, 2
 
@@ -44,17 +44,17 @@ def demo(
     """
     from node import logs
     from node.config import Log
-    from node.demo import home_folder, walk
+    from node.demo import demo_folder, run
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     logs.configure(Log(level="warning", format="console"), "demo")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with home_folder(keep) as place:
+        with demo_folder(keep) as folder:
             with _progress(errors) as progress:
-                done = walk(place, study, device, progress)
-            shown = _pictures(place, done)
-            _show_json(place, done) if as_json else _show(place, done, shown, kept=keep is not None)
+                done = run(folder, study, device, progress)
+            shown = _pictures(folder, done)
+            _show_json(folder, done) if as_json else _show(folder, done, shown, kept=keep is not None)
     except ConfigurationError as error:
         errors.print(f"[red]neurossl demo:[/red] {escape(str(error))}")
         raise typer.Exit(WRONG_USE) from None
@@ -104,13 +104,13 @@ def _progress(console: Console) -> Iterator[_Stages]:
         stages.finish()
 
 
-def _read(done: "Walk") -> "list[tuple[Path, Dataset]]":
+def _read(done: "DemoRun") -> "list[tuple[Path, Dataset]]":
     import pydicom
 
     return [(path, pydicom.dcmread(path)) for path in done.received]
 
 
-def _pictures(place: "Home", done: "Walk") -> "list[tuple[Path, Dataset]]":
+def _pictures(folder: "DemoFolder", done: "DemoRun") -> "list[tuple[Path, Dataset]]":
     """Read what was received; write the report as text and the captures as one picture beside it."""
     from node.demo.montage import write_montage
     from node.demo.reading import as_text
@@ -118,30 +118,30 @@ def _pictures(place: "Home", done: "Walk") -> "list[tuple[Path, Dataset]]":
     objects = _read(done)
     reports = [as_text(each) for _, each in objects if each.Modality == "SR"]
     if reports:
-        place.report.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
+        folder.report.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
     captures = [each for _, each in objects if each.Modality == "OT"]
     if captures:
-        write_montage(captures, place.montage)
+        write_montage(captures, folder.montage)
     return objects
 
 
-def _show(place: "Home", done: "Walk", objects: "Sequence[tuple[Path, Dataset]]", *, kept: bool) -> None:
+def _show(folder: "DemoFolder", done: "DemoRun", objects: "Sequence[tuple[Path, Dataset]]", *, kept: bool) -> None:
     console = Console(highlight=False)
 
     def line(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
-    if place.report.exists():
+    if folder.report.exists():
         console.rule("The structured report, as text")
-        line(place.report.read_text(encoding="utf-8").strip())
+        line(folder.report.read_text(encoding="utf-8").strip())
     console.rule("What the destination received")
     for path, each in objects:
         line(f"{'structured report' if each.Modality == 'SR' else 'secondary capture'}  {path}")
-    for name, path in (("report as text", place.report), ("montage", place.montage)):
+    for name, path in (("report as text", folder.report), ("montage", folder.montage)):
         if path.exists():
             line(f"{name:<17}  {path}")
     if kept:
-        line(f"{'everything':<17}  {place.root}")
+        line(f"{'everything':<17}  {folder.root}")
     for refused in done.refused:
         line(f"not taken by the node: {refused}")
     console.rule("Result")
@@ -174,7 +174,7 @@ def _result(uid: str, ending: "Ending") -> Table:
     return table
 
 
-def _show_json(place: "Home", done: "Walk") -> None:
+def _show_json(folder: "DemoFolder", done: "DemoRun") -> None:
     studies = {
         uid: {
             "state": ending.job.state,
@@ -188,12 +188,12 @@ def _show_json(place: "Home", done: "Walk") -> None:
         "studies": studies,
         "received": [str(path) for path in done.received],
         "refused": done.refused,
-        "report": str(place.report),
-        "montage": str(place.montage),
+        "report": str(folder.report),
+        "montage": str(folder.montage),
         "took_s": done.took_s,
     }
     typer.echo(json.dumps(answer, indent=2))
 
 
-def _all_delivered(done: "Walk") -> bool:
+def _all_delivered(done: "DemoRun") -> bool:
     return all(ending.job.state == "done" for ending in done.endings.values())

@@ -14,9 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from node.config import Tls, ae_title
-
 if TYPE_CHECKING:
+    from node.config import Tls
     from node.dimse.scu import Peer, SendOutcome
 
 ADDRESS = re.compile(r"(?P<title>[^@]+)@(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:@\[\]\s]+)):(?P<port>[0-9]{1,5})")
@@ -148,6 +147,7 @@ class Summary:
 
 
 def _peer(address: str, calling: str, tls: tuple[Path | None, Path | None, Path | None]) -> "Peer":
+    from node.config import ae_title
     from node.dimse.scu import Peer
 
     found = ADDRESS.fullmatch(address)
@@ -160,7 +160,9 @@ def _peer(address: str, calling: str, tls: tuple[Path | None, Path | None, Path 
     return Peer(called, found["ipv6"] or found["host"], int(found["port"]), ours, _tls(tls))
 
 
-def _tls(paths: tuple[Path | None, Path | None, Path | None]) -> Tls | None:
+def _tls(paths: tuple[Path | None, Path | None, Path | None]) -> "Tls | None":
+    from node.config import Tls
+
     certificate, key, authorities = paths
     if certificate and key and authorities:
         return Tls(certificate=certificate, key=key, authorities=authorities)

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.service import DEFAULT, AsJson, Config, one_line_errors
-from node.config import load
+from node.cli.service import DEFAULT, AsJson, Config, load, one_line_errors
 from node.process.heartbeat import pulse, pulses
-from storage import Database, DataFolder, open_database, outbox, queue, studies
-from storage import events as events_table
 from storage.errors import NotFound
-from storage.records import Job
 from storage.states import JobState
+
+if TYPE_CHECKING:
+    from storage import Database
+    from storage.records import Job
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number in the first column of `neurossl queue`.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many of the newest jobs.")]
@@ -45,6 +45,7 @@ def overview(
     if context.invoked_subcommand is not None:
         return
     from node.cli import tables
+    from storage import queue, studies
 
     with database(config) as db:
         jobs = queue.listing(db, states=state, limit=limit)
@@ -79,6 +80,8 @@ def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> No
 
 def retry(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Try a job that ended once more: what was refused is sent again, anything else is worked on from the start."""
+    from storage import queue
+
     with database(config) as db:
         _say_state(queue.retry(db, job_id, datetime.now(UTC)), as_json)
 
@@ -87,11 +90,13 @@ def cancel(
     job_id: JobId, config: Config = DEFAULT, reason: Reason = "cancelled by an operator", as_json: AsJson = False
 ) -> None:
     """End a job: a running worker drops it, and what was not sent stays here."""
+    from storage import queue
+
     with database(config) as db:
         _say_state(queue.cancel(db, job_id, reason, datetime.now(UTC)), as_json)
 
 
-def _say_state(job: Job, as_json: bool) -> None:
+def _say_state(job: "Job", as_json: bool) -> None:
     if as_json:
         print_json(job_json(job, datetime.now(UTC)))
     else:
@@ -101,8 +106,10 @@ def _say_state(job: Job, as_json: bool) -> None:
 
 
 @contextmanager
-def database(config: Path) -> Iterator[Database]:
+def database(config: Path) -> "Iterator[Database]":
     """The database of these settings; one that is not there is not made."""
+    from storage import DataFolder, open_database
+
     with one_line_errors():
         folder = DataFolder(load(config).data_folder)
         if not folder.database.is_file():
@@ -114,8 +121,10 @@ def database(config: Path) -> Iterator[Database]:
             db.close()
 
 
-def everything(db: Database, job_id: int) -> dict[str, Any]:
+def everything(db: "Database", job_id: int) -> dict[str, Any]:
     """What is known of a job, as JSON: the keys are promised, new ones may come. Raises NotFound."""
+    from storage import events, outbox, queue, studies
+
     now = datetime.now(UTC)
     job = queue.get(db, job_id)
     workers = (each for each in pulses(db.folder.path("locks")) if each.beats and each.facts.get("job") == job_id)
@@ -126,17 +135,17 @@ def everything(db: Database, job_id: int) -> dict[str, Any]:
         "outcome": dict(job.outcome) if job.outcome else None,
         "results": [plain(each) for each in outbox.results_of_job(db, job_id)],
         "deliveries": [plain(each) for each in outbox.of_job(db, job_id)],
-        "events": [plain(each) for each in events_table.of_study(db, job.study_instance_uid)],
+        "events": [plain(each) for each in events.of_study(db, job.study_instance_uid)],
     }
 
 
-def _destinations(db: Database) -> dict[str, str]:
+def _destinations(db: "Database") -> dict[str, str]:
     """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
     office = pulse(db.folder.path("locks"), "office")
     return dict(office.facts.get("destinations", {})) if office and office.beats else {}
 
 
-def job_json(job: Job, now: datetime) -> dict[str, Any]:
+def job_json(job: "Job", now: datetime) -> dict[str, Any]:
     """A job without its outcome."""
     found = plain(job)
     del found["outcome"]

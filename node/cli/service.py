@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from node.config import Settings, load
 from node.errors import ConfigurationError, NodeError
 from node.process.hardening import CONFIGURATION_EXIT, end_with_parent, harden, stop_on_signals, stop_or_exit
 from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from node.config import Settings
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; config.yaml explains every one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
@@ -77,7 +79,7 @@ def office(config: Config = DEFAULT, supervised: Supervised = None) -> None:
 
 
 def _part(
-    config: Path, supervised: str | None, run: Callable[[Settings, threading.Event, str | None], None], name: str
+    config: Path, supervised: str | None, run: "Callable[[Settings, threading.Event, str | None], None]", name: str
 ) -> None:
     """One process of the node; under the service its settings come on standard input."""
     from node import logs
@@ -92,11 +94,20 @@ def _part(
         run(settings, stop, supervised)
 
 
-def _settings_of_parent() -> Settings:
+def _settings_of_parent() -> "Settings":
+    from node.config import Settings
+
     line = sys.stdin.buffer.readline()
     if not line:  # the service ended before it came to this process
         raise typer.Exit(1)
     return Settings.model_validate_json(line)
+
+
+def load(config: Path) -> "Settings":
+    """The settings. Raises ConfigurationError."""
+    from node import config as settings
+
+    return settings.load(config)
 
 
 def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli.training_options import CacheFolder, Device, Folders, Oasis, RunOptions, load, takes_run_options
 from node.cli.training_output import (
     as_report,
     out,
-    print_epoch,
     print_evaluation,
     print_facts,
     print_skipped,
@@ -21,22 +21,8 @@ from node.cli.training_output import (
 if TYPE_CHECKING:
     from model.training.crossval import Plan
     from model.training.datasets import Dataset
-    from model.training.recipes import Recipe
 
-Folders = Annotated[list[Path], typer.Argument(help="Folders of images; see `neurossl model data`.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
-Target = Annotated[Path, typer.Option("--out", help="Folder of the run; everything is written there.")]
-RecipeName = Annotated[str, typer.Option("--recipe", help="published, compact, demonstration, or my_recipes.py:NAME.")]
-CacheFolder = Annotated[
-    Path | None, typer.Option("--cache", help="Where slices are kept; ~/.cache/neurossl if absent.")
-]
-Oasis = Annotated[str, typer.Option("--oasis", help="Which images of OASIS-1 as distributed: raw, t88 or t88-masked.")]
-Encoder = Annotated[Path | None, typer.Option("--encoder", help="A pre-trained encoder; none: pre-train in each fold.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in the folder stopped.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Devices = Annotated[int, typer.Option("--devices", min=1, help="Processes, one device each, on each machine.")]
-Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines; start the command on each through torchrun.")]
-Precision = Annotated[str, typer.Option("--precision", help="32-true or bf16-mixed.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -65,11 +51,11 @@ def data(
 ) -> None:
     """Say what the folders hold: subjects, slices, labels, and what is skipped, and why."""
     with problems():
-        found = _load(folders, cache, oasis)
+        found = load(folders, cache, oasis)
         if sheet is not None:
             from model.training import figures
 
-            figures.save(figures.contact_sheet(found.slices), sheet)
+            figures.save(figures.dataset_sample(found.slices), sheet)
         if as_json:
             skipped = [{"path": str(each.path), "reason": each.reason} for each in found.skipped]
             out.print_json(json.dumps(found.summary | {"skipped": skipped}))
@@ -80,21 +66,11 @@ def data(
             out.print(f"contact sheet: {sheet}")
 
 
-def pretrain(
-    folders: Folders,
-    run: Target,
-    recipe: RecipeName = "compact",
-    cache: CacheFolder = None,
-    oasis: Oasis = "raw",
-    resume: Resume = False,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    precision: Precision = "32-true",
-) -> None:
+@takes_run_options(without=("encoder", "half"))
+def pretrain(options: RunOptions) -> None:
     """Pre-train an encoder without labels: RUN/pretraining/encoder.safetensors, loss curve, reconstructions."""
     with problems():
-        plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, (device, devices, nodes, precision))
+        plan, dataset = options.begin()
         import numpy as np
 
         from model.training import figures
@@ -110,43 +86,19 @@ def pretrain(
             out.print(f"encoder: {part.folder / pretraining.ENCODER}")
 
 
-def crossval(
-    folders: Folders,
-    run: Target,
-    recipe: RecipeName = "compact",
-    cache: CacheFolder = None,
-    oasis: Oasis = "raw",
-    encoder: Encoder = None,
-    resume: Resume = False,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    precision: Precision = "32-true",
-) -> None:
+@takes_run_options(without=("half",))
+def crossval(options: RunOptions) -> None:
     """Train one network per fold and keep what each says of the fold it has not seen; calibrate; report."""
     with problems():
-        hardware = (device, devices, nodes, precision)
-        plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, hardware, encoder)
+        plan, dataset = options.begin()
         _crossvalidate(plan, dataset)
 
 
-def finetune(
-    folders: Folders,
-    run: Target,
-    recipe: RecipeName = "compact",
-    cache: CacheFolder = None,
-    oasis: Oasis = "raw",
-    encoder: Encoder = None,
-    resume: Resume = False,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    precision: Precision = "32-true",
-) -> None:
+@takes_run_options(without=("half",))
+def finetune(options: RunOptions) -> None:
     """Train one network on all labelled subjects: RUN/final/weights.safetensors. Nothing is left to measure it on."""
     with problems():
-        hardware = (device, devices, nodes, precision)
-        plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, hardware, encoder)
+        plan, dataset = options.begin()
         from model.training import pipeline
 
         pipeline.finish(plan, dataset.slices)
@@ -175,7 +127,9 @@ def report(
 ) -> None:
     """Write RUN/report: PNGs, one HTML page, the numbers as JSON, the model card."""
     with problems():
-        _report(run, _load(folders, cache, oasis, run))
+        from model.training import pipeline
+
+        _report(run, load(folders, cache, oasis, pipeline.read_recipe(run).preprocessing))
 
 
 def export(
@@ -190,31 +144,18 @@ def export(
         out.print(f"bundle: {bundle} ({pipeline.export(run, bundle, half=half).model_id.sha256[:16]}…)")
 
 
-def train(
-    folders: Folders,
-    run: Target,
-    recipe: RecipeName = "compact",
-    cache: CacheFolder = None,
-    oasis: Oasis = "raw",
-    encoder: Encoder = None,
-    resume: Resume = False,
-    half: Annotated[bool, typer.Option(help="Store the bundle in half precision.")] = False,
-    device: Device = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    precision: Precision = "32-true",
-) -> None:
+@takes_run_options()
+def train(options: RunOptions) -> None:
     """The whole way: cross-validation, calibration, report, the network on all subjects, RUN/bundle."""
     with problems():
-        hardware = (device, devices, nodes, precision)
-        plan, dataset = _prepare(folders, run, recipe, cache, oasis, resume, hardware, encoder)
+        plan, dataset = options.begin()
         _crossvalidate(plan, dataset)
         from model.training import pipeline
 
         pipeline.finish(plan, dataset.slices)
         if plan.fabric.is_global_zero:
-            pipeline.export(run, run / "bundle", half=half)
-            out.print(f"bundle: {run / 'bundle'}")
+            pipeline.export(plan.folder, plan.folder / "bundle", half=options.half)
+            out.print(f"bundle: {plan.folder / 'bundle'}")
 
 
 def evaluate(
@@ -266,52 +207,6 @@ def _report(run: Path, dataset: "Dataset") -> None:
     page = reports.write(results, run)
     print_evaluation(results.evaluation)
     out.print(f"report: {page}")
-
-
-def _prepare(
-    folders: list[Path],
-    run: Path,
-    name: str,
-    cache: Path | None,
-    oasis: str,
-    resume: bool,
-    hardware: tuple[str, int, int, str],
-    encoder: Path | None = None,
-) -> tuple["Plan", "Dataset"]:
-    from model.training import pipeline, recipes
-    from model.training.crossval import Plan
-    from model.training.hardware import start
-
-    recipe = recipes.load(name)
-    fabric = start(*hardware)
-    dataset = _load(folders, cache, oasis, recipe=recipe)
-    if fabric.is_global_zero:
-        print_facts(dataset.summary)
-        print_skipped(dataset)
-    plan = Plan(fabric, recipe, run, encoder, resume, print_epoch)
-    pipeline.begin(plan, dataset)
-    return plan, dataset
-
-
-def _load(
-    folders: list[Path], cache: Path | None, oasis: str, run: Path | None = None, recipe: "Recipe | None" = None
-) -> "Dataset":
-    from model.slicing import Preprocessing
-    from model.training import datasets, pipeline, sources
-    from node.offline.sources import dicom_sources
-
-    if oasis not in sources.OASIS_FILES:
-        raise typer.BadParameter(f"--oasis: {oasis} is none of {', '.join(sources.OASIS_FILES)}")
-    if run is not None:
-        recipe = pipeline.read_recipe(run)
-    found = sources.together([sources.find(folder, oasis, dicom_sources) for folder in folders])
-    preprocessing = Preprocessing.card() if recipe is None else recipe.preprocessing
-    with progress_bar("reading") as progress:
-        return datasets.load(found, preprocessing, _cache(cache), progress)
-
-
-def _cache(folder: Path | None) -> Path:
-    return folder or Path.home() / ".cache" / "neurossl"
 
 
 def _model_group(app: typer.Typer) -> typer.Typer:

@@ -17,7 +17,7 @@ from node.deliver.proof import AT_ONCE
 from node.dicom import implementation, syntaxes
 from node.dimse import connection, contexts, negotiation
 from node.dimse import status as statuses
-from node.dimse.status import Status, Verdict, verdict
+from node.dimse.status import Disposition, Status, disposition
 from node.report import BUILT
 from node.report.source import TYPE_2, WHERE_PRESENT
 
@@ -62,9 +62,9 @@ SENT = (
     0xC000,
 )
 TAKEN_AS = {
-    Verdict.ACCEPTED: "delivered",
-    Verdict.TRANSIENT: "not now: sent again, with growing pauses",
-    Verdict.PERMANENT: "refused: {attempts_when_refused} tries, then an operator decides",
+    Disposition.ACCEPTED: "delivered",
+    Disposition.TRANSIENT: "not now: sent again, with growing pauses",
+    Disposition.PERMANENT: "refused: {attempts_when_refused} tries, then an operator decides",
 }
 
 
@@ -124,7 +124,7 @@ def _sending(settings: Settings) -> dict[str, object]:
         "destinations": _rows(_destination(each, settings) for each in settings.destinations)
         or "| none | | | | | | | |",
         "proposed": _rows((_name(uid), f"`{uid}`", syntaxes, "SCU") for uid, syntaxes in proposed.items()),
-        "sent_statuses": _rows((_sent(code), TAKEN_AS[verdict(code)].format(**tries)) for code in SENT),
+        "sent_statuses": _rows((_sent(code), TAKEN_AS[disposition(code)].format(**tries)) for code in SENT),
         "delivery_timeout_s": f"{delivery.timeout_s:g}",
         "backoff_s": f"{delivery.backoff_s:g}",
         "maximum_backoff_s": f"{delivery.maximum_backoff_s:g}",

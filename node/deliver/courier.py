@@ -19,11 +19,11 @@ import structlog
 
 from node.config import Destination, Settings
 from node.deliver.breaker import Breaker
-from node.deliver.proof import Prover
+from node.deliver.proof import ArchiveCheck
 from node.dimse import scu
 from node.dimse.scu import Peer, SendOutcome
 from node.errors import NodeError, Refused, Unreachable
-from node.logs import describe
+from node.logs import safe_text
 from node.retry import GiveUp, decide
 from storage import Database, DataFolder, files, outbox
 from storage.errors import DatabaseBusy, FileAltered, LeaseLost, StorageFull
@@ -58,7 +58,7 @@ class Courier:
         self._db = db
         self._stop = stop
         self._breaker = Breaker(settings.delivery)
-        self._prover = Prover(destination, self._peer, settings.delivery, db)
+        self._archive = ArchiveCheck(destination, self._peer, settings.delivery, db)
         self._refusals: Counter[int] = Counter()  # of each job, since it was last accepted
         self._claimed: Delivery | None = None  # and not yet written down what became of it
 
@@ -75,7 +75,7 @@ class Courier:
     @property
     def trouble(self) -> str:
         """Why nothing is sent at the moment; "" when nothing stands in the way."""
-        return self._breaker.reason or self._prover.trouble
+        return self._breaker.reason or self._archive.trouble
 
     def run(self) -> None:
         """Carry until the stop."""
@@ -88,7 +88,7 @@ class Courier:
             except Exception as error:  # one result that cannot be sent must not stop the others
                 log.exception("a delivery failed in a way that nobody foresaw", destination=self._name)
                 if self._claimed is not None:
-                    self._put_off(self._claimed, Refused(describe(error)))
+                    self._put_off(self._claimed, Refused(safe_text(error)))
             self._stop.wait(TICK_S)
 
     def round(self) -> None:
@@ -98,7 +98,7 @@ class Courier:
         while self._may_send and (first := self._claim()) is not None:
             self._send_study(first)
         if self._may_send:
-            self._prover.round(datetime.now(UTC), time.monotonic())
+            self._archive.round(datetime.now(UTC), time.monotonic())
 
     @property
     def _name(self) -> str:

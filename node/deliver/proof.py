@@ -37,7 +37,7 @@ FAILURE_REASONS = {  # PS3.3 C.14.1.1
 }
 
 
-class Prover:
+class ArchiveCheck:
     """Asks one destination for proof of what it acknowledged."""
 
     def __init__(self, destination: Destination, peer: Peer, settings: DeliverySettings, db: Database) -> None:

@@ -2,13 +2,13 @@
 
     study ─► C-STORE ─► node (listener, worker, office: `neurossl serve`) ─► C-STORE ─► a folder that plays the PACS
 
-Everything runs as in service, on free loopback ports and in one folder: `home` lays it out, `pacs` receives, `service`
-starts and stops the node, `walk` does the steps, `follow` says how far the node is, `reading` and `montage` show what
-came back. `template` makes the default study.
+Everything runs as in service, on free loopback ports and in one folder: `folder` lays it out, `pacs` receives,
+`service` starts and stops the node, `run` does the steps, `follow` says how far the node is, `reading` and `montage`
+show what came back. `template` makes the default study.
 """
 
+from node.demo.folder import DemoFolder, demo_folder
 from node.demo.follow import Ending
-from node.demo.home import Home, home_folder
-from node.demo.walk import Walk, walk
+from node.demo.run import DemoRun, run
 
-__all__ = ["Ending", "Home", "Walk", "home_folder", "walk"]
+__all__ = ["DemoFolder", "DemoRun", "Ending", "demo_folder", "run"]

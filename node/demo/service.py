@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from node.config import Settings
+from node.demo.folder import DemoFolder
 from node.demo.follow import Tell, TooSlow
-from node.demo.home import Home
 from node.errors import NodeError
 from node.process.heartbeat import pulse
 from storage import DataFolder
@@ -25,18 +25,18 @@ class NodeEnded(NodeError):
 
 
 @contextmanager
-def serving(home: Home) -> Iterator[Callable[[], None]]:
+def serving(folder: DemoFolder) -> Iterator[Callable[[], None]]:
     """The service for the length of the block; gives a function that raises NodeEnded when it is gone."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NEUROSSL__")}
-    command = [sys.executable, "-P", "-m", "node", "serve", "--config", str(home.config)]
-    with home.log.open("wb") as log:
+    command = [sys.executable, "-P", "-m", "node", "serve", "--config", str(folder.config)]
+    with folder.log.open("wb") as log:
         service = subprocess.Popen(  # noqa: S603 - our own program
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
 
     def check() -> None:
         if service.poll() is not None:
-            lines = home.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+            lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
             raise NodeEnded("\n".join([f"the node ended with exit code {service.returncode}:", *lines]))
 
     try:

@@ -23,7 +23,7 @@ from node.dimse.errors import Aborted, ConnectionLost, DeadlinePassed, ProtocolV
 from node.dimse.negotiation import AssociationRequest, decode_request, encode_answer
 from node.dimse.status import ABORTED_BY_USER, ANSWERS, Status
 from node.errors import Unparsable, Unreachable
-from node.logs import describe
+from node.logs import safe_text
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +181,7 @@ class _Conversation:
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender hears of it and the others live on
-            self._log.error("instance not stored", error=describe(error))
+            self._log.error("instance not stored", error=safe_text(error))
             status = Status.PROCESSING_FAILURE
         return self._noted(command, status)
 
@@ -204,6 +204,6 @@ class _Conversation:
         try:
             on_commitment(report)
         except Exception as error:  # noqa: BLE001 - the peer hears of it, and reports again or is asked again
-            self._log.error("commitment report not noted", error=describe(error))
+            self._log.error("commitment report not noted", error=safe_text(error))
             return Status.PROCESSING_FAILURE
         return Status.SUCCESS

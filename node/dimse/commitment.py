@@ -20,7 +20,7 @@ from node.dimse.command import Command, Request
 from node.dimse.contexts import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, Proposed
 from node.dimse.errors import ConnectionLost, DeadlinePassed, ProtocolViolation
 from node.dimse.requestor import Peer, associate, context_for
-from node.dimse.status import Status, Verdict, describe, verdict
+from node.dimse.status import Disposition, Status, disposition, status_text
 from node.errors import NodeError, Transient, Unparsable
 
 REQUEST_COMMITMENT = 1  # action type, PS3.4 J.3.2
@@ -91,7 +91,7 @@ def _ask(
         answer = _next(association, timeout_s, reports)
     status = answer.status if answer.status is not None else Status.PROCESSING_FAILURE
     if status != Status.SUCCESS:
-        return CommitmentOutcome(False, verdict(status) is Verdict.TRANSIENT, status, describe(status))
+        return CommitmentOutcome(False, disposition(status) is Disposition.TRANSIENT, status, status_text(status))
     deadline = monotonic() + linger_s
     while not reports and (left := deadline - monotonic()) > 0 and association.wait(left):
         if _next(association, timeout_s, reports) is not None:

@@ -22,7 +22,7 @@ from node.dimse.command import Command, Request
 from node.dimse.contexts import STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
 from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation
 from node.dimse.requestor import Peer, answer_to, associate, context_for
-from node.dimse.status import Status, Verdict, describe, verdict
+from node.dimse.status import Disposition, Status, disposition, status_text
 from node.errors import NodeError, Refused, Transient, Unparsable, Unreachable
 
 __all__ = ["EchoOutcome", "Peer", "SendOutcome", "count_instances", "echo", "find_instances", "send"]
@@ -88,7 +88,7 @@ def echo(peer: Peer, timeout_s: float) -> EchoOutcome:
     except NodeError as error:
         return EchoOutcome(False, None, None, isinstance(error, Transient), str(error))
     if status != Status.SUCCESS:
-        return EchoOutcome(False, seconds, status, False, describe(status or 0))
+        return EchoOutcome(False, seconds, status, False, status_text(status or 0))
     return EchoOutcome(True, seconds, status, False, "answers")
 
 
@@ -168,9 +168,9 @@ def _send_one(
     response = answer_to(association, command, timeout_s)
     response.discard()
     status = response.command.status or 0
-    answer = verdict(status)
-    accepted, transient = answer is Verdict.ACCEPTED, answer is Verdict.TRANSIENT
-    return file.outcome(status, accepted=accepted, transient=transient, text=describe(status))
+    answer = disposition(status)
+    accepted, transient = answer is Disposition.ACCEPTED, answer is Disposition.TRANSIENT
+    return file.outcome(status, accepted=accepted, transient=transient, text=status_text(status))
 
 
 def _data_set(file: _File, context: Context) -> Iterable[bytes]:
@@ -240,11 +240,11 @@ def _find(peer: Peer, identifier: Dataset, timeout_s: float) -> list[Mapping[int
 
 
 def _check_find(status: int) -> None:
-    answer = verdict(status)
-    if answer is Verdict.TRANSIENT:
-        raise Unreachable(f"the peer cannot search now: {describe(status)}")
-    if answer is Verdict.PERMANENT:
-        raise Refused(f"the peer does not search: {describe(status)}")
+    answer = disposition(status)
+    if answer is Disposition.TRANSIENT:
+        raise Unreachable(f"the peer cannot search now: {status_text(status)}")
+    if answer is Disposition.PERMANENT:
+        raise Refused(f"the peer does not search: {status_text(status)}")
 
 
 def _top_level(data: bytes, transfer_syntax: str) -> dict[int, str]:

@@ -54,7 +54,7 @@ ANSWERS: Mapping[Receipt, Status] = MappingProxyType(
 )
 
 
-class Verdict(StrEnum):
+class Disposition(StrEnum):
     """What an answer to our C-STORE means for the object that we sent."""
 
     ACCEPTED = "accepted"
@@ -66,25 +66,25 @@ TRANSIENT_STATUS = frozenset({Status.PROCESSING_FAILURE, Status.RESOURCE_LIMITAT
 ACCEPTED_STATUS = frozenset({Status.SUCCESS, Status.DUPLICATE_INSTANCE, 0x0001, 0x0107, 0x0116})  # PS3.7 C.1, C.4
 
 
-def verdict(status: int) -> Verdict:
+def disposition(status: int) -> Disposition:
     """What to do after this C-STORE status (PS3.4 B.2.3, PS3.7 annex C).
 
     A duplicate counts as accepted: one of our UIDs never has two contents, so it answers our own earlier send.
 
-    >>> verdict(0xB000), verdict(0xA7FF), verdict(0xC123)
-    (<Verdict.ACCEPTED: 'accepted'>, <Verdict.TRANSIENT: 'transient'>, <Verdict.PERMANENT: 'permanent'>)
+    >>> disposition(0xB000), disposition(0xA7FF), disposition(0xC123)
+    (<Disposition.ACCEPTED: 'accepted'>, <Disposition.TRANSIENT: 'transient'>, <Disposition.PERMANENT: 'permanent'>)
     """
     if status in ACCEPTED_STATUS or 0xB000 <= status <= 0xBFFF:
-        return Verdict.ACCEPTED
+        return Disposition.ACCEPTED
     if status in TRANSIENT_STATUS or 0xA700 <= status <= 0xA7FF:
-        return Verdict.TRANSIENT
-    return Verdict.PERMANENT
+        return Disposition.TRANSIENT
+    return Disposition.PERMANENT
 
 
-def describe(status: int) -> str:
+def status_text(status: int) -> str:
     """The status in words and digits.
 
-    >>> describe(0xA702)
+    >>> status_text(0xA702)
     'out of resources (0xA702)'
     """
     return f"{_words(status)} (0x{status:04X})"

@@ -2,26 +2,19 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from model.picture_grid import Cell, grid
 from model.types import Slice
 
-COLUMNS = 8
-CAPTION = 16
+COLUMNS, CAPTION = 8, 16
 
 
-def contact_sheet(slices: Sequence[Slice], columns: int = COLUMNS) -> Image.Image:
+def contact_sheet(slices: Sequence[Slice]) -> Image.Image:
     """A grey picture of all slices, from foot to head. Raises ValueError when there are none."""
-    if not slices:
-        raise ValueError("there are no slices to show")
-    rows, width = -(-len(slices) // columns), slices[0].pixels.shape[1]
-    height = slices[0].pixels.shape[0] + CAPTION
-    sheet = Image.new("L", (min(columns, len(slices)) * width, rows * height))
-    draw = ImageDraw.Draw(sheet)
-    for index, item in enumerate(slices):
-        left, top = index % columns * width, index // columns * height
-        place = "" if item.position_mm is None else f"  z {item.position_mm:+.1f} mm"
-        draw.text((left + 4, top + 3), f"{index + 1}{place}", fill=200)
-        sheet.paste(Image.fromarray(np.ascontiguousarray(item.pixels)), (left, top + CAPTION))
-    return sheet
+    cells = [Cell(Image.fromarray(item.pixels), _caption(number, item)) for number, item in enumerate(slices, 1)]
+    return grid(cells, COLUMNS, gap=0, size=11, heading=CAPTION).convert("L")
+
+
+def _caption(number: int, item: Slice) -> str:
+    return f"{number}" if item.position_mm is None else f"{number}  z {item.position_mm:+.1f} mm"

@@ -6,33 +6,28 @@ vision.
 """
 
 from functools import cache
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from model import picture_grid
+from model.picture_grid import font
 
 Colour = tuple[int, int, int]
 Pixels = NDArray[np.uint8]
 
 BLACK: Colour = (0, 0, 0)
-PAGE: Colour = (16, 18, 22)
+PAGE: Colour = picture_grid.PAGE
 PANEL: Colour = (30, 34, 40)
 LINE: Colour = (84, 92, 104)
 MUTED: Colour = (168, 176, 186)
-TEXT: Colour = (238, 241, 245)
+TEXT: Colour = picture_grid.INK
 WARNING: Colour = (255, 196, 61)
 WHITE: Colour = (255, 255, 255)
 CLEAR_BELOW, MAXIMUM_OPACITY = 0.1, 0.7
 DIMMED = 0.85  # white matter leaves room for brighter colours over it
-
-
-@cache
-def font(size: int, weight: str = "") -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, `size` in pixels; `weight` is "" or "-Bold"."""
-    path = Path(mpl.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{weight}.ttf"
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 @cache

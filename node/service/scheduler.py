@@ -16,7 +16,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from node.logs import describe
+from node.logs import safe_text
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class Scheduler:
         except Exception as error:
             log.exception("a periodic act failed", act=act.name)
             with self._lock:
-                self._trouble[act.name] = describe(error)
+                self._trouble[act.name] = safe_text(error)
         else:
             with self._lock:
                 self._succeeded_at_s[act.name] = time.monotonic()

@@ -18,7 +18,7 @@ from model.errors import BundleError, DeviceError
 from node import logs
 from node.config import Settings, Worker
 from node.errors import ConfigurationError, NodeError
-from node.logs import describe
+from node.logs import safe_text
 from node.process.hardening import CONFIGURATION_EXIT, die_with_parent, first_to_go, harden
 from node.retry import PATIENT, GiveUp, decide
 from node.work.analysis import Analysis
@@ -99,7 +99,7 @@ def _failed(error: Exception, task: Task, settings: Settings, analysis: Analysis
     foreseen = isinstance(error, NodeError | StorageError)
     if not foreseen:
         log.error("an error that nobody foresaw", exc_info=error)
-    outcome = {**analysis.outcome, "error": f"{type(error).__name__}: {describe(error)}"}
+    outcome = {**analysis.outcome, "error": f"{type(error).__name__}: {safe_text(error)}"}
     decision = decide(error, task.attempt, settings.worker)
     if isinstance(decision, GiveUp):
         return Failed(decision="give up", reason=decision.reason, outcome=outcome, clean_start=not foreseen)

@@ -9,8 +9,7 @@ import structlog
 from typer.testing import CliRunner
 
 from node.cli import app
-from node.dicom.received import Received
-from node.dimse.status import Status
+from node.dicom.received import Receipt, Received
 from tests import factories, wire
 
 
@@ -41,7 +40,7 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_a_folder_is_sent_to_its_depths(study: Path) -> None:
     got: list[str] = []
 
-    def take(received: Received) -> Status:
+    def take(received: Received) -> Receipt:
         got.append(received.sop_instance_uid)
         return wire.take(received)
 
@@ -63,11 +62,11 @@ def test_one_file_is_sent_alone(study: Path) -> None:
 
 
 def test_what_was_refused_is_named_and_is_exit_code_1(study: Path) -> None:
-    def refuse_one(received: Received) -> Status:
+    def refuse_one(received: Received) -> Receipt:
         wire.take(received)
         return next(answers)
 
-    answers = iter([Status.SUCCESS, Status.OUT_OF_RESOURCES, Status.CANNOT_UNDERSTAND, *[Status.SUCCESS] * 3])
+    answers = iter([Receipt.STORED, Receipt.NO_ROOM, Receipt.UNPARSABLE, *[Receipt.STORED] * 3])
     with wire.listener(refuse_one) as server:
         to = f"NEUROSSL@127.0.0.1:{server.port}"
         code, text = run("send", study, "--to", to, "--calling", "TESTER", "--json")

@@ -11,7 +11,7 @@ from node.config import Settings
 from node.conformance.statement import REJECTIONS, SENT, STORE_STATUSES, statement
 from node.dicom.received import Receipt
 from node.dimse import contexts
-from node.dimse.status import ANSWERS, Verdict, verdict
+from node.dimse.status import ANSWERS, Disposition, disposition
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = """
@@ -116,7 +116,7 @@ def test_every_rejection_of_the_receiver_is_listed() -> None:
 
 
 def test_every_verdict_on_an_answer_has_an_example() -> None:
-    assert {verdict(code) for code in SENT} == set(Verdict)
+    assert {disposition(code) for code in SENT} == set(Disposition)
 
 
 def test_it_is_written_to_a_file_on_request(tmp_path: Path) -> None:

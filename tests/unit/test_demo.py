@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from node.config import Settings
-from node.demo import home_folder
+from node.demo import demo_folder
 from node.demo.montage import write_montage
 from node.demo.reading import as_text
 from node.demo.template import write_template
@@ -44,26 +44,26 @@ def test_the_template_is_a_valid_mr_series_and_says_that_it_is_made_up(template:
     assert b"Made up from the MNI152 template" in template[100].read_bytes()
 
 
-def test_a_temporary_home_keeps_only_the_results() -> None:
-    with home_folder(None) as home:
-        for folder in (home.study, home.bundle, home.data, home.received):
+def test_a_temporary_folder_keeps_only_the_results() -> None:
+    with demo_folder(None) as place:
+        for folder in (place.study, place.bundle, place.data, place.received):
             folder.mkdir()
-        for file in (home.config, home.log, home.report, home.montage):
+        for file in (place.config, place.log, place.report, place.montage):
             file.touch()
-    assert {path.name for path in home.root.iterdir()} == {"received", "report.txt", "montage.png"}
-    for path in (home.report, home.montage):
+    assert {path.name for path in place.root.iterdir()} == {"received", "report.txt", "montage.png"}
+    for path in (place.report, place.montage):
         path.unlink()
-    home.received.rmdir()
-    home.root.rmdir()
+    place.received.rmdir()
+    place.root.rmdir()
 
 
-def test_a_demo_that_fails_leaves_no_temporary_home() -> None:
+def test_a_demo_that_fails_leaves_no_temporary_folder() -> None:
     roots = []
 
     def fail() -> None:
-        with home_folder(None) as home:
-            home.study.mkdir()
-            roots.append(home.root)
+        with demo_folder(None) as place:
+            place.study.mkdir()
+            roots.append(place.root)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -74,7 +74,7 @@ def test_a_demo_that_fails_leaves_no_temporary_home() -> None:
 def test_a_folder_to_keep_must_be_empty_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(ConfigurationError, match="--keep"), home_folder(path):
+        with pytest.raises(ConfigurationError, match="--keep"), demo_folder(path):
             pass
 
 

@@ -16,6 +16,7 @@ from model.manifest import Architecture
 from model.network import load
 from model.onepass import OnePass
 from model.openvino_engine import OpenVinoEngine, bfloat16, computes_in
+from model.predictor import choose
 from model.rollout import RolloutOrder, rollout
 from model.slicing import normalise
 from model.torch_engine import TorchEngine, fitted_batch, in_batches, padded, torch_device
@@ -140,7 +141,7 @@ def test_bfloat16_rounds_to_the_nearest_as_torch_does() -> None:
 
 
 def test_auto_is_float32_and_says_what_it_chose() -> None:
-    chosen = engines.choose(bundles.bundle(), "cpu", "auto", 1)
+    chosen = choose(bundles.bundle(), "cpu", "auto", 1)
     assert (chosen.name, chosen.device, chosen.precision) == ("OpenVINO", "cpu", "float32")
 
 
@@ -148,8 +149,8 @@ def test_auto_is_float32_and_says_what_it_chose() -> None:
 def test_a_device_that_is_not_there_is_an_error_and_not_another_device() -> None:
     for device in ("cuda", "cuda:1"):
         with pytest.raises(DeviceError, match="finds no CUDA device"):
-            engines.choose(bundles.bundle(), device)
-    assert engines.choose(bundles.bundle(), "auto", threads=1).device == "cpu"
+            choose(bundles.bundle(), device)
+    assert choose(bundles.bundle(), "auto", threads=1).device == "cpu"
 
 
 def test_a_cuda_device_beyond_the_last_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +165,13 @@ def test_a_cuda_device_beyond_the_last_one_is_named(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(("device", "precision"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "float16")])
 def test_what_cannot_be_computed_is_refused_by_name(device: str, precision: str) -> None:
     with pytest.raises(DeviceError):
-        engines.choose(bundles.bundle(), device, precision)
+        choose(bundles.bundle(), device, precision)
 
 
 def test_bfloat16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.openvino_engine.computes_in", lambda precision: precision == "float32")
     with pytest.raises(DeviceError, match="does not compute in bfloat16"):
-        engines.choose(bundles.bundle(), "cpu", "bfloat16")
+        choose(bundles.bundle(), "cpu", "bfloat16")
 
 
 class Device:

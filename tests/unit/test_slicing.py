@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from model.errors import VolumeError
-from model.slicing import Preprocessing, normalise, planes_through, resample, slice_from_image, slices, stack
+from model.slicing import Preprocessing, normalise, resample, slice_from_image, slices, stack
 from model.types import SourceFrame, Volume
 from tests import factories
 
@@ -156,16 +156,6 @@ def test_the_source_is_the_frame_whose_plane_lies_nearest_to_the_centre(volume: 
         normal = volume.affine_mm[:3, 0] / 2
         nearest = int(np.abs((corner - centre)[:, :3] @ normal).argmin())
         assert item.source == volume.sources[nearest]
-
-
-def test_every_source_that_a_slice_cuts_can_be_listed(volume: Volume) -> None:
-    sagittal = slices(volume, STANDARD)[30]
-    assert planes_through(volume, sagittal) == volume.sources  # 176 mm of field, 160 mm of stack
-    axial = head("axial", (100, 100, 100))
-    item = slices(axial, STANDARD)[30]
-    assert item.source in planes_through(axial, item)
-    assert len(planes_through(axial, item)) == 1
-    assert planes_through(Volume(axial.voxels, axial.affine_mm), item) == ()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from node.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
-class Home:
+class DemoFolder:
     """Where everything of one demo lies."""
 
     root: Path
@@ -58,23 +58,23 @@ class Home:
 
 
 @contextmanager
-def home_folder(keep: Path | None) -> Iterator[Home]:
+def demo_folder(keep: Path | None) -> Iterator[DemoFolder]:
     """A new folder for one demo: `keep`, where everything stays, or a temporary one, of which only the results stay.
 
     Raises ConfigurationError when `keep` is a file, holds something, or cannot be made.
     """
     if keep is not None:
-        yield Home(_empty(keep))
+        yield DemoFolder(_empty(keep))
         return
-    place = Home(Path(tempfile.mkdtemp(prefix="neurossl-demo-")))
+    folder = DemoFolder(Path(tempfile.mkdtemp(prefix="neurossl-demo-")))
     try:
-        yield place
+        yield folder
     except BaseException:
-        shutil.rmtree(place.root, ignore_errors=True)
+        shutil.rmtree(folder.root, ignore_errors=True)
         raise
-    for path in (place.study, place.bundle, place.data):
+    for path in (folder.study, folder.bundle, folder.data):
         shutil.rmtree(path, ignore_errors=True)
-    for path in (place.config, place.log):
+    for path in (folder.config, folder.log):
         path.unlink(missing_ok=True)
 
 

@@ -16,8 +16,8 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from model.bundle import DEMONSTRATION
 from node.config import Settings, anchored
 from node.demo import pacs
+from node.demo.folder import DemoFolder
 from node.demo.follow import Ending, Tell, follow
-from node.demo.home import Home
 from node.demo.service import serving, wait_until_ready
 from node.demo.template import write_template
 from node.dimse.scu import Peer, send
@@ -30,7 +30,7 @@ STUDY_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
-class Walk:
+class DemoRun:
     """What the demo did and what came of it."""
 
     endings: Mapping[str, Ending]  # by Study Instance UID
@@ -39,29 +39,29 @@ class Walk:
     took_s: Mapping[str, float]
 
 
-def walk(home: Home, study: Path | None, device: str, tell: Tell) -> Walk:
+def run(folder: DemoFolder, study: Path | None, device: str, tell: Tell) -> DemoRun:
     """Send a study, by default the template, through a node of its own, and wait for what comes back.
 
     Raises ConfigurationError when there is nothing to send, NodeEnded, TooSlow, and what sending raises.
     """
     clock = _Clock()
     tell("prepares the study", 0, 0)
-    files = _studies(study) if study is not None else _studies_of(write_template(home.study))
+    files = _studies(study) if study is not None else _studies_of(write_template(folder.study))
     tell("prepares the model", 0, 0)
-    shutil.copytree(DEMONSTRATION, home.bundle)
+    shutil.copytree(DEMONSTRATION, folder.bundle)
     clock.lap("prepare")
-    with pacs.plays_pacs(home.received, NODE) as pacs_port:
-        settings = _settings(home, pacs_port, device)
-        home.config.write_text(settings.model_dump_json(indent=2, exclude_defaults=True), encoding="utf-8")
-        with serving(home) as check:
+    with pacs.plays_pacs(folder.received, NODE) as pacs_port:
+        settings = _settings(folder, pacs_port, device)
+        folder.config.write_text(settings.model_dump_json(indent=2, exclude_defaults=True), encoding="utf-8")
+        with serving(folder) as check:
             wait_until_ready(settings, check, tell)
             clock.lap("start the node")
             refused = _send(settings, [path for paths in files.values() for path in paths], tell)
             clock.lap("send")
             endings = _follow(settings, files, tell, check)
             clock.lap("until the last result")
-    received = tuple(sorted(home.received.iterdir()))
-    return Walk(endings, received, refused, clock.laps)
+    received = tuple(sorted(folder.received.iterdir()))
+    return DemoRun(endings, received, refused, clock.laps)
 
 
 class _Clock:
@@ -95,16 +95,16 @@ def _studies_of(paths: Sequence[Path]) -> dict[str, list[Path]]:
     return found
 
 
-def _settings(home: Home, pacs_port: int, device: str) -> Settings:
+def _settings(folder: DemoFolder, pacs_port: int, device: str) -> Settings:
     values = {
-        "data_folder": home.data,
+        "data_folder": folder.data,
         "listener": {"ae_title": NODE, "port": _free_port(), "allow": [{"ae_title": SENDER, "host": "127.0.0.1"}]},
         "completeness": {"quiet_period_s": QUIET_PERIOD_S},
-        "worker": {"bundle": home.bundle, "device": device},
+        "worker": {"bundle": folder.bundle, "device": device},
         "destinations": [{"name": "pacs", "ae_title": pacs.AE_TITLE, "host": "127.0.0.1", "port": pacs_port}],
         "log": {"format": "console"},
     }
-    return anchored(Settings.model_validate(json.loads(json.dumps(values, default=str))), home.root)
+    return anchored(Settings.model_validate(json.loads(json.dumps(values, default=str))), folder.root)
 
 
 def _free_port() -> int:
