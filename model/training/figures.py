@@ -165,7 +165,7 @@ def training(histories: Mapping[str, Numbers], title: str) -> Figure:
     return figure
 
 
-def contact_sheet(slices: Slices, limit: int = 48, columns: int = 12) -> Figure:
+def dataset_sample(slices: Slices, limit: int = 48, columns: int = 12) -> Figure:
     """Slices spread over the set, exactly as the network will see them, each with its subject and label."""
     chosen = np.unique(np.linspace(0, len(slices) - 1, min(limit, len(slices))).astype(np.int64))
     rows = -(-len(chosen) // columns)

@@ -69,7 +69,7 @@ def data(
         if sheet is not None:
             from model.training import figures
 
-            figures.save(figures.contact_sheet(found.slices), sheet)
+            figures.save(figures.dataset_sample(found.slices), sheet)
         if as_json:
             skipped = [{"path": str(each.path), "reason": each.reason} for each in found.skipped]
             out.print_json(json.dumps(found.summary | {"skipped": skipped}))

@@ -148,7 +148,7 @@ def test_the_rules_of_the_site_count(study: Path, tmp_path: Path) -> None:
     assert (refused["reason"], refused["detail"]) == ("refused by a site rule", "not this one")
 
 
-def test_a_series_whose_pixels_are_broken_is_chosen_and_said_to_be_unreadable(tmp_path: Path) -> None:
+def test_a_series_whose_pixels_are_broken_is_tried_and_said_to_be_unreadable(tmp_path: Path) -> None:
     paths = factories.write(factories.mr_series(), tmp_path)
     paths[30].write_bytes(paths[30].read_bytes()[:-4000])
     result = inspect(tmp_path)
