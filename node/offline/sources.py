@@ -16,9 +16,9 @@ from model.training.volumes import Unreadable, slice_pixels
 from node.config import Settings
 from node.dicom.values import text, unwarned
 from node.errors import UnreadableInstance
-from node.series.choice import Limits, choose, nothing_to_read
+from node.series.choice import Limits, choose, eligible, nothing_to_read
 from node.series.pixels import open_header
-from node.series.selection import SeriesHeaders, select
+from node.series.selection import SeriesHeaders
 from node.series.volume import read_series
 
 
@@ -52,7 +52,7 @@ def _study(paths: Iterable[Path], limits: Limits) -> Iterator[ImageSource | Skip
     """Its headers are read again when it is loaded: those of all studies together would fill the memory."""
     reading = read_series(paths)
     yield from (Skipped(each.path, each.reason) for each in reading.unreadable)
-    selection = select(reading.series, limits.selection, limits.own_manufacturer)
+    selection = eligible(reading.series, limits)
     for series, verdict in zip(reading.series, selection.verdicts, strict=True):
         if not verdict.eligible:
             yield Skipped(series.paths[0], f"series refused: {verdict.reason}: {verdict.detail}")

@@ -104,7 +104,7 @@ class Choice:
 def choose(series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullcontext) -> Choice:
     """Read the eligible series of one study by rank, until one is in the model's scope."""
     with stage("selection"):
-        selection = select(series, limits.selection, limits.own_manufacturer)
+        selection = eligible(series, limits)
     best: SeriesLook | None = None
     tried: list[str] = []
     refusals: dict[str, Refusal] = {}
@@ -121,6 +121,11 @@ def choose(series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullc
         if best.scope.inside:
             break
     return Choice(best, _verdicts(selection, refusals), tuple(tried), "" if best else _damage(refusals))
+
+
+def eligible(series: Sequence[SeriesHeaders], limits: Limits) -> Selection:
+    """The verdicts by headers alone, and the eligible series in the order in which they are tried."""
+    return select(series, limits.selection, limits.own_manufacturer)
 
 
 def look(series: SeriesHeaders, limits: Limits, stage: Stage = nullcontext) -> SeriesLook:
