@@ -53,10 +53,7 @@ class Predictor:
         Raises VolumeError and DeviceOutOfMemory.
         """
         slices = slicing.slices(volume, self.manifest.preprocessing)
-        found = scope.assess(volume, slices, self.manifest.scope)
-        if not found.inside:
-            return self._outside(found)
-        return self._classify(slices, seed, found, progress)
+        return self.classify(slices, scope.assess(volume, slices, self.manifest.scope), seed, progress)
 
     def predict_slices(
         self, slices: Sequence[Slice], seed: bytes, progress: Progress | None = None, *, gate: bool = False
@@ -68,14 +65,14 @@ class Predictor:
         if not slices:
             raise VolumeError("there are no slices to predict")
         found = scope.assess(None, slices, self.manifest.scope) if gate else NOT_ASKED
+        return self.classify(slices, found, seed, progress)
+
+    def classify(
+        self, slices: Sequence[Slice], found: Scope, seed: bytes, progress: Progress | None = None
+    ) -> Prediction:
+        """The answer for slices whose scope is known; out of it nothing is classified. Raises DeviceOutOfMemory."""
         if not found.inside:
-            return self._outside(found)
-        return self._classify(slices, seed, found, progress)
-
-    def _outside(self, found: Scope) -> Prediction:
-        return Prediction(found, (), None, None, None, None, None, self.model_id)
-
-    def _classify(self, slices: Sequence[Slice], seed: bytes, found: Scope, progress: Progress | None) -> Prediction:
+            return Prediction(found, (), None, None, None, None, None, self.model_id)
         images = slicing.normalise(slicing.stack(slices))
         architecture = self.manifest.architecture
         masks = self._head.masks(seed, self.manifest.dropout_samples, architecture.dropout)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.slicing import Preprocessing
-from model.training.sources import Skipped, Source
+from model.training.sources import ImageSource, Skipped
 from model.training.volumes import Unreadable
 
 SOURCES_BETWEEN_SYNCS = 32
@@ -48,7 +48,7 @@ class Cached:
 
 
 def build(
-    folder: Path, sources: Sequence[Source], preprocessing: Preprocessing, progress: Progress | None = None
+    folder: Path, sources: Sequence[ImageSource], preprocessing: Preprocessing, progress: Progress | None = None
 ) -> Cached:
     """Load what is not in the cache yet. Waits while another process builds the same cache."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class _Store:
         fcntl.flock(self.journal, fcntl.LOCK_EX)
         self._recover()
 
-    def get(self, source: Source, preprocessing: Preprocessing) -> Entry:
+    def get(self, source: ImageSource, preprocessing: Preprocessing) -> Entry:
         key = _key(source)
         if key not in self.known:
             self._append(key, np.ascontiguousarray(source.load(preprocessing)))
@@ -140,7 +140,7 @@ def _open(base: Path, size: int) -> Iterator[_Store]:
         store.close()
 
 
-def _key(source: Source) -> str:
+def _key(source: ImageSource) -> str:
     """Changes when a file of the source does; a file that is gone has no size."""
     facts = [(str(path.resolve()), *_facts(path)) for path in source.files]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

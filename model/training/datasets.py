@@ -13,7 +13,7 @@ from model.slicing import Preprocessing
 from model.training import cache, folds
 from model.training.cache import Progress
 from model.training.errors import NoTrainingData, SubjectLeak
-from model.training.sources import Found, Skipped, Source
+from model.training.sources import Found, ImageSource, Skipped
 from model.training.tables import COVARIATES
 
 UNKNOWN = -1
@@ -134,7 +134,7 @@ def load(found: Found, preprocessing: Preprocessing, cache_folder: Path, progres
     return Dataset(found, slices, skipped)
 
 
-def _covariates(source: Source) -> list[float]:
+def _covariates(source: ImageSource) -> list[float]:
     return [source.covariates.get(name, float("nan")) for name in COVARIATES]
 
 

@@ -10,7 +10,7 @@ Nothing is decoded here, so this is quick; a damaged file shows when it is loade
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ Load = Callable[[Preprocessing], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """A picture or volume. label 1: dementia-related changes, None: unknown; load -> (n, S, S) or Unreadable."""
 
     files: tuple[Path, ...]
@@ -67,7 +67,7 @@ class Found:
 
     root: Path
     layout: str
-    sources: tuple[Source, ...]
+    sources: tuple[ImageSource, ...]
     skipped: tuple[Skipped, ...] = ()
 
 
@@ -81,11 +81,11 @@ def together(found: list[Found]) -> Found:
     )
 
 
-SeriesReader = Callable[[Path], Iterable[Source | Skipped]]
+StudyReader = Callable[[Sequence[Path]], Iterable[ImageSource | Skipped]]
 
 
-def find(folder: Path, oasis: OasisImages = "raw", read_dicom: SeriesReader | None = None) -> Found:
-    """Look what a folder holds. `read_dicom` finds the DICOM series in a folder (model/ itself knows no DICOM).
+def find(folder: Path, oasis: OasisImages = "raw", read_dicom: StudyReader | None = None) -> Found:
+    """Look what a folder holds. `read_dicom` finds the DICOM studies in files (model/ itself knows no DICOM).
 
     Raises NoTrainingData when nothing fits, LabelTableError when a table is wrong.
     """
@@ -112,7 +112,7 @@ def table(labels: Path, images: Path, *, to_train: bool = True) -> Found:
 
     A picture that is not there is skipped; so is one whose name leads out of the folder.
     """
-    items: list[Source | Skipped] = []
+    items: list[ImageSource | Skipped] = []
     for entry in tables.labelled_images(labels, to_train=to_train):
         for view, name in entry.images.items():
             path = next((each for each in (images / name, images / Path(name).name) if each.is_file()), images / name)
@@ -123,16 +123,16 @@ def table(labels: Path, images: Path, *, to_train: bool = True) -> Found:
             else:
                 load = partial(volumes.picture_pixels, path)
                 identity = (entry.session, view, entry.label, entry.fold, entry.covariates)
-                items.append(Source((path,), entry.subject, load, *identity))
+                items.append(ImageSource((path,), entry.subject, load, *identity))
     return _sorted_out(images, f"labelled slices ({labels.name})", items)
 
 
-def _sorted_out(folder: Path, layout: str, items: Iterable[Source | Skipped]) -> Found:
+def _sorted_out(folder: Path, layout: str, items: Iterable[ImageSource | Skipped]) -> Found:
     everything = list(items)
     return Found(
         folder,
         layout,
-        tuple(each for each in everything if isinstance(each, Source)),
+        tuple(each for each in everything if isinstance(each, ImageSource)),
         tuple(each for each in everything if isinstance(each, Skipped)),
     )
 
@@ -141,7 +141,7 @@ def _class_of(folder: Path) -> int | None:
     return CLASSES.get(re.sub(r"[\s_-]", "", folder.name.lower())) if folder.is_dir() else None
 
 
-def _classes(folders: list[Path]) -> Iterator[Source | Skipped]:
+def _classes(folders: list[Path]) -> Iterator[ImageSource | Skipped]:
     home: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
@@ -155,10 +155,12 @@ def _classes(folders: list[Path]) -> Iterator[Source | Skipped]:
                 if _class_of(home.setdefault(subject, folder)) != _class_of(folder):
                     raise LabelTableError(f"{path}: {subject} also lies in {home[subject].name}")
                 load = partial(volumes.picture_pixels, path)
-                yield Source((path,), subject, load, f"{name[2].upper()} mpr-{name[3]}", "axial", _class_of(folder))
+                yield ImageSource(
+                    (path,), subject, load, f"{name[2].upper()} mpr-{name[3]}", "axial", _class_of(folder)
+                )
 
 
-def _oasis1(folder: Path, sessions: list[Path], oasis: OasisImages) -> Iterator[Source | Skipped]:
+def _oasis1(folder: Path, sessions: list[Path], oasis: OasisImages) -> Iterator[ImageSource | Skipped]:
     rows = {}
     for row in _spreadsheet(folder, "oasis_cross-sectional", "id"):
         if row.text("id") in rows:
@@ -173,7 +175,7 @@ def _oasis1(folder: Path, sessions: list[Path], oasis: OasisImages) -> Iterator[
             yield Skipped(session, f"holds no {OASIS_FILES[oasis]}")
             continue
         rating, covariates = rows.get(session.name, (None, {}))
-        yield Source(
+        yield ImageSource(
             (headers[0], headers[0].with_suffix(".img")),
             name[1],
             partial(volumes.volume_pixels, headers[0]),
@@ -183,25 +185,24 @@ def _oasis1(folder: Path, sessions: list[Path], oasis: OasisImages) -> Iterator[
         )
 
 
-def _ixi(folder: Path, files: list[Path]) -> Iterator[Source]:
+def _ixi(folder: Path, files: list[Path]) -> Iterator[ImageSource]:
     for row in _spreadsheet(folder, "", "ixi_id"):
         row.number_of("ixi_id")  # the demographics carry no label; reading them finds a damaged table early
     for path in files:
         name = IXI_NAME.match(path.name)
         if name is not None:
-            yield Source((path,), name[1], partial(volumes.volume_pixels, path))
+            yield ImageSource((path,), name[1], partial(volumes.volume_pixels, path))
 
 
-def _volumes(folder: Path, files: list[Path], read_dicom: SeriesReader | None) -> Iterator[Source | Skipped]:
-    others: set[Path] = set()
+def _volumes(folder: Path, files: list[Path], read_dicom: StudyReader | None) -> Iterator[ImageSource | Skipped]:
+    others: list[Path] = []
     for path in files:
         if path.name.lower().endswith(NIFTI):
-            yield Source((path,), _subject_of(path, folder), partial(volumes.volume_pixels, path))
+            yield ImageSource((path,), _subject_of(path, folder), partial(volumes.volume_pixels, path))
         elif path.suffix.lower() not in (*PICTURES, ".csv", ".txt", ".json", ".md", ".xls", ".xlsx"):
-            others.add(path.parent)
+            others.append(path)
     if read_dicom is not None:
-        for parent in sorted(others):
-            yield from read_dicom(parent)
+        yield from read_dicom(others)
 
 
 def _spreadsheet(folder: Path, stem: str, key: str) -> list[tables.Row]:

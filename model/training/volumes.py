@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +14,7 @@ from PIL import Image
 
 from model.errors import VolumeError
 from model.slicing import Preprocessing, slice_from_image, slices, stack
-from model.types import Volume
+from model.types import Slice, Volume
 
 NIFTI = (".nii", ".nii.gz")
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -57,17 +58,14 @@ def picture_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8
 def volume_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """A NIfTI or Analyze volume -> its axial slices (n, S, S). Raises Unreadable."""
     try:
-        return slab_pixels(path, read(path), preprocessing)
+        return slice_pixels(path, slices(read(path), preprocessing))
     except DAMAGE as error:
         raise Unreadable(path, _reason(error)) from error
 
 
-def slab_pixels(path: Path, volume: Volume, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A volume, however it was read -> its axial slices (n, S, S). Raises Unreadable."""
-    try:
-        return _with_contrast(path, stack(slices(volume, preprocessing)))
-    except VolumeError as error:
-        raise Unreadable(path, str(error)) from error
+def slice_pixels(path: Path, items: Sequence[Slice]) -> NDArray[np.uint8]:
+    """The slices of a volume, however it was read -> (n, S, S). Raises Unreadable for one single grey."""
+    return _with_contrast(path, stack(items))
 
 
 def read(path: Path) -> Volume:

@@ -12,15 +12,12 @@ from rich.table import Table
 from node.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from model.slicing import Preprocessing
-    from node.config import Settings
-    from node.offline.inspection import Inspection, Looked
+    from node.offline.inspection import Closer, Inspection, StudyInspection
+    from node.series.choice import Limits
 
 WIDE = 250
 MOST_LINES = 20
-MIB = 2**20
+CONFIG = Path("config.yaml")
 
 out, err = Console(), Console(stderr=True)
 
@@ -34,58 +31,81 @@ def inspect(
     folder: Annotated[Path, typer.Argument(exists=True, help="A folder, searched to its depths, or one file.")],
     sheet: Annotated[Path | None, typer.Option(help="Write the slices, as the model sees them, to this PNG.")] = None,
     series: Annotated[int | None, typer.Option(help="Look closer at the series of this number, chosen or not.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Take the site's selection rules and bundle from here.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Take the model's limits from this bundle.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The site's rules and bundle; none: config.yaml where there is one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which series of a folder would be read, and why not the others. Nothing is stored, nothing is sent.
 
-    Exit code 0 when a series is chosen and can be read, 1 when none is, 2 when the command is wrong.
+    Each study is judged by itself, as in service. Exit code 0 when in every one a series can be read, 1 when in one
+    there is none, 2 when the command is wrong.
     """
     from node.offline import inspection
 
-    settings, preprocessing, thresholds = _settings(config)
+    limits, origin = _limits(config, bundle)
     paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
-    limit = settings.worker.maximum_volume_mib * MIB
-    found = inspection.inspect(paths, settings.selection, limit, preprocessing, thresholds, series)
-    if series is not None and found.looked is None:
+    found = inspection.inspect(paths, limits, series)
+    if series is not None and found.closer is None:
         raise typer.BadParameter(f"there is no series {series} in {folder}")
     if as_json:
-        out.print_json(json.dumps(inspection.facts(found)))
+        held = {"limits": {"of": origin, **inspection.limits_facts(limits)}}
+        out.print_json(json.dumps(inspection.facts(found) | held))
     else:
-        _show(found)
+        _show(found, origin)
     if sheet is not None:
         _write(sheet, found)
-    raise typer.Exit(0 if found.chosen and not found.trouble else 1)
+    raise typer.Exit(0 if found.whole else 1)
 
 
-def _settings(config: Path | None) -> "tuple[Settings, Preprocessing, Mapping[str, float]]":
-    """The site's settings, and the bundle's numbers where the settings name one, else the defaults."""
+def _limits(config: Path | None, bundle: Path | None) -> "tuple[Limits, str]":
+    """What the service would hold a series against, and whose numbers of the model these are."""
     from model.errors import BundleError
     from model.manifest import Manifest
     from node.config import Settings, load
+    from node.series.choice import Limits
 
     try:
-        settings = Settings() if config is None else load(config)
-        bundle = settings.worker.bundle
-        manifest = Manifest(trained=False) if bundle is None else Manifest.read(bundle / "manifest.json")
+        named = config or (CONFIG if CONFIG.is_file() else None)
+        settings = Settings() if named is None else load(named)
+        folder = bundle or settings.worker.bundle
+        manifest = Manifest(trained=False) if folder is None else Manifest.read(folder / "manifest.json")
     except (ConfigurationError, BundleError) as error:
         err.print(f"[red]✗[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from None
-    return settings, manifest.preprocessing, manifest.scope
+    model = (
+        "the defaults, as no bundle is named" if folder is None else f"{manifest.name} {manifest.version} ({folder})"
+    )
+    return Limits.of(settings, manifest), f"{model}; site: {named or 'the environment, the rest as by default'}"
 
 
-def _show(found: "Inspection") -> None:
+def _show(found: "Inspection", origin: str) -> None:
     console = out if out.is_terminal else Console(width=WIDE)
+    for study in found.studies:
+        _show_study(console, study, len(found.studies) > 1)
+    for each in found.unreadable[:MOST_LINES]:
+        console.print(f"[yellow]✗[/] {escape(str(each.path))}: {escape(each.reason)}", highlight=False)
+    if len(found.unreadable) > MOST_LINES:
+        console.print(f"… and {len(found.unreadable) - MOST_LINES} more files that are not read")
+    if not found.studies:
+        console.print("no series that the model can read")
+    console.print(f"limits: {escape(origin)}", style="dim", highlight=False)
+    console.print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.took_s.items()), style="dim")
+
+
+def _show_study(console: Console, study: "StudyInspection", several: bool) -> None:
     titles = ("", "number", "description", "modality", "instances", "columns x rows x slices", "verdict", "why")
-    table = Table(title="Series", title_justify="left")
+    table = Table(title=f"Study {study.study_instance_uid}" if several else "Series", title_justify="left")
     for title in titles:
         table.add_column(title, justify="right" if title in ("number", "instances") else "left")
-    for verdict, shape in zip(found.verdicts, found.shapes, strict=True):
-        chosen = verdict.series_instance_uid == found.chosen
+    for verdict, shape in zip(study.choice.verdicts, study.shapes, strict=True):
+        chosen = verdict.series_instance_uid == study.choice.chosen
         style = "bold green" if chosen else "green" if verdict.eligible else "yellow"
         score = f", score {verdict.score:g}" if verdict.eligible else ""
+        tried = "tried" if verdict.series_instance_uid in study.choice.tried else ""
         cells = (
-            "read" if chosen else "",
+            "read" if chosen else tried,
             "" if verdict.series_number is None else str(verdict.series_number),
             verdict.description,
             verdict.modality,
@@ -94,33 +114,27 @@ def _show(found: "Inspection") -> None:
         )
         table.add_row(*map(escape, cells), f"[{style}]{escape(verdict.reason)}[/]", escape(verdict.detail + score))
     console.print(table)
-    for each in found.unreadable[:MOST_LINES]:
-        console.print(f"[yellow]✗[/] {escape(str(each.path))}: {escape(each.reason)}", highlight=False)
-    if len(found.unreadable) > MOST_LINES:
-        console.print(f"… and {len(found.unreadable) - MOST_LINES} more files that are not read")
-    if found.looked is not None:
-        _show_closer(console, found.looked)
-    if found.chosen is None:
+    if study.closer is not None:
+        _show_closer(console, study.closer)
+    if study.choice.look is None:
         console.print("no series that the model can read")
-    console.print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.took_s.items()), style="dim")
 
 
-def _show_closer(console: Console, looked: "Looked") -> None:
+def _show_closer(console: Console, closer: "Closer") -> None:
     from node.offline import inspection
 
-    if looked.volume is None or looked.scope is None:
-        console.print(f"[red]✗[/] the series cannot be read: {escape(looked.trouble)}", highlight=False)
+    look = closer.look
+    if look is None:
+        console.print(f"[red]✗[/] the series cannot be read: {escape(closer.trouble)}", highlight=False)
         return
     table = Table(show_header=False, title="Closer look", title_justify="left")
-    for name, value in inspection.volume_facts(looked.volume).items():
+    for name, value in inspection.volume_facts(look).items():
         table.add_row(name, str(value))
-    first, last = looked.slices[0], looked.slices[-1]
-    table.add_row("slices", f"{len(looked.slices)}, from z {first.position_mm:.1f} to {last.position_mm:.1f} mm")
-    colour = "green" if looked.scope.inside else "red"
-    table.add_row(
-        "scope", f"[{colour}]{'inside' if looked.scope.inside else 'outside'}[/]: {escape(looked.scope.reason)}"
-    )
-    for name, measured in looked.scope.measurements.items():
+    first, last = look.slices[0], look.slices[-1]
+    table.add_row("slices", f"{len(look.slices)}, from z {first.position_mm:.1f} to {last.position_mm:.1f} mm")
+    colour = "green" if look.scope.inside else "red"
+    table.add_row("scope", f"[{colour}]{'inside' if look.scope.inside else 'outside'}[/]: {escape(look.scope.reason)}")
+    for name, measured in look.scope.measurements.items():
         table.add_row(f"  {name}", f"{measured:.4g}")
     console.print(table)
 
@@ -128,11 +142,11 @@ def _show_closer(console: Console, looked: "Looked") -> None:
 def _write(path: Path, found: "Inspection") -> None:
     from node.offline.contact_sheet import contact_sheet
 
-    if found.looked is None or not found.looked.slices:
+    if found.closer is None or found.closer.look is None:
         err.print("no contact sheet: no series was read")
         return
     try:
-        contact_sheet(found.looked.slices).save(path)
+        contact_sheet(found.closer.look.slices).save(path)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{path}: cannot be written: {error}") from None
     err.print(f"contact sheet: {escape(str(path))}", highlight=False)

@@ -52,6 +52,7 @@ def predict(
         from node.config import Settings, load
         from node.offline.heatmaps import write_heatmaps
         from node.offline.predictions import answers, find
+        from node.series.choice import Limits
 
         settings = load(config) if config.is_file() else Settings()
         folder = bundle or settings.worker.bundle
@@ -61,7 +62,7 @@ def predict(
         with tables.progress() as tell:
             tell("loads the bundle", 0, 0)
             predictor = Predictor(Bundle.load(folder), device, precision, settings.worker.threads)
-            found = answers(inputs, predictor, settings.selection, settings.worker.maximum_volume_mib, tell)
+            found = answers(inputs, predictor, Limits.of(settings, predictor.manifest), tell)
             results = [*found]
         if as_json:
             sys.stdout.write(json.dumps([tables.plain(each) for each in results], indent=2) + "\n")

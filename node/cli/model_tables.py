@@ -57,6 +57,9 @@ def answers(results: Sequence["Answered"], trained: bool, how: str) -> None:
 def plain(answered: "Answered") -> dict[str, Any]:
     """One input's answer as plain values."""
     values: dict[str, Any] = {"input": answered.name, "kind": answered.kind, "reason": answered.reason or None}
+    if answered.kind == "DICOM":
+        values["series_instance_uid"] = answered.series_instance_uid or None
+        values["refused"] = dict(answered.refused)
     return values | (_plain_prediction(answered.prediction) if answered.prediction else {"probability": None})
 
 

@@ -1,152 +1,178 @@
 """What the node would do with a folder of DICOM files, without doing it: nothing is stored, nothing is sent.
 
-The facts of `neurossl inspect`, as plain values: a verdict for every series, and for one of them the volume, the slices
-and the measurements of the scope gate, through the same functions as in service.
+The facts of `neurossl inspect`, as plain values: for every study a verdict on each series, and for one of them the
+volume, the slices and the measurements of the scope gate, through the same functions as in service.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from model import scope, slicing
-from model.errors import VolumeError
-from model.slicing import Preprocessing
-from model.types import Scope, Slice, Volume
-from node.config import SelectionSettings
 from node.dicom.frames import frames
 from node.dicom.values import number, unwarned
-from node.errors import UnreadableInstance
+from node.series.choice import Choice, Limits, SeriesLook, choose, look
 from node.series.geometry import GeometryError, Stack, orientation, stack
+from node.series.reasons import SeriesRefused
 from node.series.screening import planes
-from node.series.selection import SeriesHeaders, Verdict, select
-from node.series.volume import Unreadable, read_series, read_volume
-
-Result = TypeVar("Result")
+from node.series.selection import SeriesHeaders
+from node.series.volume import UnreadableFile, read_series
 
 
 @dataclass(frozen=True)
-class Looked:
-    """One series, read as in service; `trouble` says why it could not be."""
+class Closer:
+    """A closer look at one series; without one, `trouble` says why."""
 
-    series: SeriesHeaders
-    volume: Volume | None
-    slices: tuple[Slice, ...]
-    scope: Scope | None
-    trouble: str
+    series_instance_uid: str
+    look: SeriesLook | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class StudyInspection:
+    """One study: what became of its series, the size of each in words, and a closer look at one of them."""
+
+    study_instance_uid: str
+    choice: Choice
+    shapes: tuple[str, ...]
+    closer: Closer | None
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A folder: the verdicts, the series that would be read, and a closer look at one of them."""
+    """A folder, study by study, as the service would judge it."""
 
-    verdicts: tuple[Verdict, ...]
-    shapes: tuple[str, ...]
-    unreadable: tuple[Unreadable, ...]
-    chosen: str | None
-    looked: Looked | None
+    studies: tuple[StudyInspection, ...]
+    unreadable: tuple[UnreadableFile, ...]
     took_s: Mapping[str, float]
 
     @property
-    def trouble(self) -> str:
-        """Why the chosen series cannot be read; "" where it can, or another one was looked at."""
-        looked = self.looked
-        return looked.trouble if looked is not None and looked.series.series_instance_uid == self.chosen else ""
+    def closer(self) -> Closer | None:
+        """The first closer look there is, one that was granted before one that was not."""
+        found = [study.closer for study in self.studies if study.closer is not None]
+        return next((each for each in found if each.look is not None), found[0] if found else None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are studies, and in each of them a series that is read."""
+        return bool(self.studies) and all(study.choice.look is not None for study in self.studies)
 
 
 @unwarned()
-def inspect(
-    paths: Sequence[Path],
-    settings: SelectionSettings,
-    maximum_bytes: int,
-    preprocessing: Preprocessing,
-    thresholds: Mapping[str, float] = scope.THRESHOLDS,
-    series_number: int | None = None,
-) -> Inspection:
-    """Look at the files, and closer at the series of that number, by default at the chosen one."""
+def inspect(paths: Sequence[Path], limits: Limits, series_number: int | None = None) -> Inspection:
+    """Look at the files, and closer at the series of that number, by default at the one that is read."""
     took_s: dict[str, float] = {}
-    reading = _timed(took_s, "headers", lambda: read_series(paths))
-    selection = _timed(took_s, "selection", lambda: select(reading.series, settings))
-    numbered = (
-        each
-        for each, verdict in zip(reading.series, selection.verdicts, strict=True)
-        if verdict.series_number == series_number
-    )
-    closer = selection.chosen if series_number is None else next(numbered, None)
-    looked = None if closer is None else _look(closer, settings, maximum_bytes, preprocessing, thresholds, took_s)
-    return Inspection(
-        verdicts=selection.verdicts,
-        shapes=tuple(_shape(each) for each in reading.series),
-        unreadable=tuple(reading.unreadable),
-        chosen=selection.chosen.series_instance_uid if selection.chosen else None,
-        looked=looked,
-        took_s=took_s,
-    )
+    with _timed(took_s, "headers"):
+        reading = read_series(paths)
+    studies = (_study(uid, series, limits, series_number, took_s) for uid, series in reading.studies.items())
+    return Inspection(tuple(studies), tuple(reading.unreadable), took_s)
 
 
 def facts(found: Inspection) -> dict[str, Any]:
-    """Everything as JSON."""
+    """Everything as JSON; `chosen` and `looked_at` are those of the first study that has one."""
+    closer = found.closer
     return {
-        "chosen": found.chosen,
-        "series": [
-            {**vars(verdict), "reason": str(verdict.reason), "shape": shape}
-            for verdict, shape in zip(found.verdicts, found.shapes, strict=True)
-        ],
+        "chosen": next((study.choice.chosen for study in found.studies if study.choice.chosen), None),
+        "series": [each for study in found.studies for each in _series_facts(study)],
         "unreadable": [{"path": str(each.path), "reason": each.reason} for each in found.unreadable],
-        "looked_at": None if found.looked is None else _looked_facts(found.looked),
+        "looked_at": None if closer is None else _closer_facts(closer),
+        "studies": [_study_facts(study) for study in found.studies],
         "took_s": {name: round(seconds, 4) for name, seconds in found.took_s.items()},
     }
 
 
-def volume_facts(volume: Volume) -> dict[str, Any]:
-    """Size, grid and values of a volume."""
-    corners = volume.affine_mm @ np.array([[*(n - 1 for n in volume.voxels.shape), 1], [0, 0, 0, 1]]).T
-    low, high = float(volume.voxels.min()), float(volume.voxels.max())
+def limits_facts(limits: Limits) -> dict[str, Any]:
+    """The numbers that series were held against, beside the site's rules."""
     return {
-        "shape": list(volume.voxels.shape),
-        "spacing_mm": [round(each, 4) for each in volume.spacing_mm],
-        "orientation": orientation(volume.affine_mm),
-        "first_voxel_mm": [round(float(each), 3) for each in corners[:3, 1]],
-        "last_voxel_mm": [round(float(each), 3) for each in corners[:3, 0]],
-        "values": [low, high],
+        "own_manufacturer": limits.own_manufacturer,
+        "maximum_bytes": limits.maximum_bytes,
+        "preprocessing": limits.preprocessing.to_dict(),
+        "scope": dict(limits.scope),
     }
 
 
-def _look(
-    series: SeriesHeaders,
-    settings: SelectionSettings,
-    maximum_bytes: int,
-    preprocessing: Preprocessing,
-    thresholds: Mapping[str, float],
-    took_s: dict[str, float],
-) -> Looked:
+def volume_facts(look: SeriesLook) -> dict[str, Any]:
+    """Size, grid and values of a volume."""
+    corners = look.affine_mm @ np.array([[*(n - 1 for n in look.shape), 1], [0, 0, 0, 1]]).T
+    return {
+        "shape": list(look.shape),
+        "spacing_mm": [round(float(each), 4) for each in np.linalg.norm(look.affine_mm[:3, :3], axis=0)],
+        "orientation": orientation(look.affine_mm),
+        "first_voxel_mm": [round(float(each), 3) for each in corners[:3, 1]],
+        "last_voxel_mm": [round(float(each), 3) for each in corners[:3, 0]],
+        "values": list(look.values),
+    }
+
+
+def _study(
+    uid: str, series: Sequence[SeriesHeaders], limits: Limits, series_number: int | None, took_s: dict[str, float]
+) -> StudyInspection:
+    choice = choose(series, limits, partial(_timed, took_s))
+    closer = _closer(choice) if series_number is None else _numbered(series, choice, limits, series_number, took_s)
+    return StudyInspection(uid, choice, tuple(_shape(each) for each in series), closer)
+
+
+def _closer(choice: Choice) -> Closer | None:
+    """At the series that is read, else at the best of those that could not be."""
+    if choice.look is not None:
+        return Closer(choice.look.series.series_instance_uid, choice.look)
+    return next(
+        (Closer(each.series_instance_uid, None, f"{each.reason}: {each.detail}") for each in choice.refused), None
+    )
+
+
+def _numbered(
+    series: Sequence[SeriesHeaders], choice: Choice, limits: Limits, series_number: int, took_s: dict[str, float]
+) -> Closer | None:
+    pairs = zip(series, choice.verdicts, strict=True)
+    asked = next((each for each, verdict in pairs if verdict.series_number == series_number), None)
+    if asked is None:
+        return None
     try:
-        volume = _timed(took_s, "volume", lambda: read_volume(series, maximum_bytes, settings))
-        slices = _timed(took_s, "slices", lambda: slicing.slices(volume, preprocessing))
-        verdict = _timed(took_s, "scope", lambda: scope.assess(volume, slices, thresholds))
-    except (GeometryError, UnreadableInstance, VolumeError) as error:
-        return Looked(series, None, (), None, str(error))
-    return Looked(series, volume, slices, verdict, "")
+        chosen = asked.series_instance_uid == choice.chosen
+        found = choice.look if chosen else look(asked, limits, partial(_timed, took_s))
+    except SeriesRefused as error:
+        return Closer(asked.series_instance_uid, None, str(error))
+    return Closer(asked.series_instance_uid, found)
 
 
-def _looked_facts(looked: Looked) -> dict[str, Any]:
-    found: dict[str, Any] = {"series_instance_uid": looked.series.series_instance_uid, "trouble": looked.trouble}
-    if looked.volume is None or looked.scope is None:
+def _study_facts(study: StudyInspection) -> dict[str, Any]:
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "chosen": study.choice.chosen,
+        "tried": list(study.choice.tried),
+        "series": _series_facts(study),
+        "looked_at": None if study.closer is None else _closer_facts(study.closer),
+    }
+
+
+def _series_facts(study: StudyInspection) -> list[dict[str, Any]]:
+    return [
+        {**vars(verdict), "reason": str(verdict.reason), "shape": shape}
+        for verdict, shape in zip(study.choice.verdicts, study.shapes, strict=True)
+    ]
+
+
+def _closer_facts(closer: Closer) -> dict[str, Any]:
+    found: dict[str, Any] = {"series_instance_uid": closer.series_instance_uid, "trouble": closer.trouble}
+    if closer.look is None:
         return found
     return found | {
-        "volume": volume_facts(looked.volume),
+        "volume": volume_facts(closer.look),
         "slices": [
             {
                 "position_mm": None if item.position_mm is None else round(item.position_mm, 3),
                 "source": item.source.sop_instance_uid if item.source else None,
                 "frame": item.source.frame_number if item.source else None,
             }
-            for item in looked.slices
+            for item in closer.look.slices
         ],
-        "scope": {**vars(looked.scope), "measurements": dict(looked.scope.measurements)},
+        "scope": {**vars(closer.look.scope), "measurements": dict(closer.look.scope.measurements)},
     }
 
 
@@ -165,9 +191,10 @@ def _shape(series: SeriesHeaders) -> str:
     return f"{words}, {w:.2f} x {h:.2f} x {d:.2f} mm, {orientation(grid.affine_mm)}"
 
 
-def _timed(took_s: dict[str, float], name: str, act: Callable[[], Result]) -> Result:
+@contextmanager
+def _timed(took_s: dict[str, float], name: str) -> Iterator[None]:
     began_s = time.perf_counter()
     try:
-        return act()
+        yield
     finally:
-        took_s[name] = time.perf_counter() - began_s
+        took_s[name] = took_s.get(name, 0.0) + time.perf_counter() - began_s

@@ -1,14 +1,14 @@
 """Predictions without a service: pictures, NIfTI volumes and folders of DICOM -> answers, in the order they were named.
 
 A picture answers for itself; pictures go through the network together. A NIfTI file is one volume. DICOM files are
-grouped by study, and the series is selected as the node does it, so the numbers are those that the node would report.
+grouped by study, and the series is chosen as the node does it, so the numbers are those that the node would report.
 """
 
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel
@@ -21,29 +21,33 @@ from model import Predictor, Volume, scope
 from model.errors import VolumeError
 from model.slicing import Preprocessing, slice_from_image
 from model.types import Prediction, Scope, Slice
-from node.config import SelectionSettings
-from node.errors import NodeError, UnreadableInstance
-from node.series.geometry import GeometryError
-from node.series.selection import SeriesHeaders, select
-from node.series.volume import read_series, read_volume
-from node.work.analysis import nothing_to_read, seed
+from node.errors import UnreadableInstance
+from node.series import choice
+from node.series.choice import Limits
+from node.series.selection import SeriesHeaders
+from node.series.volume import read_series
 
 PICTURES = (".png", ".jpg", ".jpeg")
 VOLUMES = (".nii", ".nii.gz")
 TOGETHER = 64  # pictures that go through the network in one call
 PICTURE_SEED = b"a picture"  # one for all, so that a picture's numbers do not depend on those beside it
-MIB = 2**20
 Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What became of one input; without a prediction, `reason` says why."""
+    """What became of one input; without a prediction, `reason` says why.
+
+    series_instance_uid  the series that stands for a DICOM study
+    refused              those that were tried before it, each with its reason
+    """
 
     name: str
     kind: str
     prediction: Prediction | None
     reason: str = ""
+    series_instance_uid: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,22 +73,20 @@ def find(paths: Iterable[Path]) -> Inputs:
     return Inputs(tuple(found["picture"]), tuple(found["volume"]), tuple(found["other"]))
 
 
-def answers(
-    inputs: Inputs, predictor: Predictor, settings: SelectionSettings, maximum_mib: int, tell: Tell
-) -> Iterator[Answered]:
+def answers(inputs: Inputs, predictor: Predictor, limits: Limits, tell: Tell) -> Iterator[Answered]:
     """The answer for each picture, volume and study; what cannot be read is an answer with its reason."""
     for start in range(0, len(inputs.pictures), TOGETHER):
         yield from _pictures(inputs.pictures[start : start + TOGETHER], predictor, tell)
     for path in inputs.volumes:
         try:
-            volume = read_nifti(path, maximum_mib * MIB)
+            volume = read_nifti(path, limits.maximum_bytes)
             seed = hashlib.sha256(predictor.model_id.sha256.encode() + path.read_bytes()).digest()
             prediction = predictor.predict(volume, seed, lambda done, of: tell(path.name, done, of))  # noqa: B023
             yield Answered(str(path), "NIfTI", prediction, _outside(prediction))
         except (UnreadableInstance, VolumeError) as error:
             yield Answered(str(path), "NIfTI", None, str(error))
     if inputs.others:
-        yield from _studies(inputs.others, predictor, settings, maximum_mib, tell)
+        yield from _studies(inputs.others, predictor, limits, tell)
 
 
 def read_picture(path: Path, preprocessing: Preprocessing) -> Slice:
@@ -164,46 +166,24 @@ def _alone(whole: Prediction, index: int, judged: Scope, predictor: Predictor) -
     )
 
 
-def _studies(
-    paths: Sequence[Path], predictor: Predictor, settings: SelectionSettings, maximum_mib: int, tell: Tell
-) -> Iterator[Answered]:
+def _studies(paths: Sequence[Path], predictor: Predictor, limits: Limits, tell: Tell) -> Iterator[Answered]:
     reading = read_series(paths)
-    studies: dict[str, list[SeriesHeaders]] = defaultdict(list)
-    for series in reading.series:
-        studies[str(series.headers[0].StudyInstanceUID)].append(series)
-    for uid, own in studies.items():
-        try:
-            yield _study(uid, own, predictor, settings, maximum_mib, tell)
-        except (NodeError, VolumeError) as error:
-            yield Answered(uid, "DICOM", None, str(error))
+    for uid, series in reading.studies.items():
+        yield _study(uid, series, predictor, limits, tell)
     for each in reading.unreadable:
         yield Answered(str(each.path), "file", None, each.reason)
 
 
-def _study(
-    uid: str,
-    series: Sequence[SeriesHeaders],
-    predictor: Predictor,
-    settings: SelectionSettings,
-    maximum_mib: int,
-    tell: Tell,
-) -> Answered:
-    """The best series that makes a volume, as in node/work/analysis.py."""
-    selection = select(series, settings)
-    reason = nothing_to_read(selection.verdicts)
-    while selection.chosen is not None:
-        chosen = selection.chosen
-        try:
-            volume = read_volume(chosen, maximum_mib * MIB, settings)
-        except GeometryError as error:
-            reason = str(error)
-            series = [each for each in series if each.series_instance_uid != chosen.series_instance_uid]
-            selection = select(series, settings)
-        else:
-            own_seed = seed(chosen, predictor.model_id.sha256)
-            prediction = predictor.predict(volume, own_seed, lambda done, of: tell("slices", done, of))
-            return Answered(uid, "DICOM", prediction, _outside(prediction))
-    return Answered(uid, "DICOM", None, reason)
+def _study(uid: str, series: Sequence[SeriesHeaders], predictor: Predictor, limits: Limits, tell: Tell) -> Answered:
+    chosen = choice.choose(series, limits)
+    refused = {each.series_instance_uid: f"{each.reason}: {each.detail}" for each in chosen.refused}
+    if chosen.look is None:
+        reason = chosen.damage or choice.nothing_to_read(chosen.verdicts)
+        return Answered(uid, "DICOM", None, reason, refused=refused)
+    seed = choice.seed(chosen.look.series, predictor.model_id.sha256)
+    found, judged = chosen.look, chosen.look.scope
+    prediction = predictor.classify(found.slices, judged, seed, lambda done, of: tell("slices", done, of))
+    return Answered(uid, "DICOM", prediction, _outside(prediction), found.series.series_instance_uid, refused)
 
 
 def _outside(prediction: Prediction) -> str:

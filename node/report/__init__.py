@@ -18,10 +18,10 @@ from node.report import capture, overlay, parametric_map, plain, sr, summary, va
 from node.report.envelope import Context, Envelope, encode, open_envelope
 from node.report.iod import IODS
 from node.report.keyslice import KeySlice, key_slice, source_of
-from node.report.plain import Verdict
+from node.report.plain import SeriesVerdict
 from node.report.source import Reference, Source, reference_to
 
-__all__ = ["BUILT", "Context", "Encoded", "Source", "Verdict", "build", "build_skipped"]
+__all__ = ["BUILT", "Context", "Encoded", "SeriesVerdict", "Source", "build", "build_skipped"]
 
 BUILT = tuple(IODS)  # the SOP classes of what is built here
 
@@ -62,7 +62,7 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     return _finish(envelope, [*captures, *reports])
 
 
-def build_skipped(source: Source, verdicts: Sequence[Verdict], reason: str, context: Context) -> list[Encoded]:
+def build_skipped(source: Source, verdicts: Sequence[SeriesVerdict], reason: str, context: Context) -> list[Encoded]:
     """A short report that says, series by series, why there is no result; with a capture where the settings ask for it.
 
     Raises InvalidResult when an object does not pass its validation.

@@ -25,8 +25,8 @@ NO_RESULT_SERIES = "AI dementia: no result"
 NO_RESULT = "No result: this study was not classified, and none will follow unless further images arrive."
 
 
-class Verdict(Protocol):
-    """What became of one series, as `node.series.selection.Verdict` has it."""
+class SeriesVerdict(Protocol):
+    """What became of one series, as `node.series.selection.SeriesVerdict` has it."""
 
     @property
     def series_number(self) -> int | str | None: ...
@@ -61,7 +61,7 @@ def text_report(
 
 
 def skipped_report(
-    envelope: Envelope, reason: str, verdicts: Sequence[Verdict], captures: Sequence[Reference]
+    envelope: Envelope, reason: str, verdicts: Sequence[SeriesVerdict], captures: Sequence[Reference]
 ) -> Dataset:
     """Why there is no result, series by series."""
     sections = [
@@ -75,7 +75,7 @@ def skipped_report(
     return target
 
 
-def line(verdict: Verdict, described: bool = True) -> str:
+def line(verdict: SeriesVerdict, described: bool = True) -> str:
     """What became of one series in a line; the description is free text of the site and can be left out."""
     name = f"Series {verdict.series_number if verdict.series_number not in (None, '') else 'without number'}"
     facts = [verdict.modality or "no modality", f"{verdict.instances} instances"]

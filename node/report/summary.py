@@ -25,7 +25,7 @@ from node.report.drawing import (
     wrapped,
     write,
 )
-from node.report.plain import Verdict, line
+from node.report.plain import SeriesVerdict, line
 
 SIZE, MARGIN = 1024, 36
 RIGHT = SIZE - MARGIN
@@ -73,7 +73,7 @@ def picture(prediction: Prediction, meaning: str, revision: int) -> Pixels:
     return np.asarray(canvas)
 
 
-def skipped_picture(reason: str, verdicts: Sequence[Verdict]) -> Pixels:
+def skipped_picture(reason: str, verdicts: Sequence[SeriesVerdict]) -> Pixels:
     """(H, 1024, 3) uint8: that there is no result, and why; without the series' descriptions, which are free text."""
     rows = [row for each in verdicts for row in wrapped(line(each, described=False), 16, RIGHT - MARGIN)]
     if len(rows) > ROOM:

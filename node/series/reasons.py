@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The verdict on a series in a few words; `Verdict.detail` says with which numbers."""
+    """The verdict on a series in a few words; `SeriesVerdict.detail` says with which numbers."""
 
     ELIGIBLE = "eligible"
     OWN_RESULT = "result of this node"
@@ -34,3 +34,14 @@ class Reason(StrEnum):
     TOO_COARSE = "slices too far apart"
     SMALL_COVERAGE = "coverage too small"
     TOO_LARGE = "larger than the limit"
+    UNREADABLE = "cannot be read"
+    OUT_OF_SCOPE = "outside the model's scope"
+
+
+class SeriesRefused(Exception):
+    """The series is not read; `reason` names why, `detail` has the numbers."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

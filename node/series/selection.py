@@ -5,14 +5,14 @@ regular grid that is large enough? The first "no" is its verdict. Site rules are
 counts: `refuse` ends it, `accept` skips the questions about kind, weighting and body part, and `prefer` lifts an
 eligible series above the others.
 
-Of the eligible ones the highest score is chosen: what suits the model best (inversion-prepared 3D first), less 5 for
-each millimetre by which the coarsest spacing exceeds 1. Ties go to more slices, then to the lower series number, then
-to the lower Series Instance UID.
+The eligible ones are ranked by score: what suits the model best (inversion-prepared 3D first), less 5 for each
+millimetre by which the coarsest spacing exceeds 1. Ties go to more slices, then to the lower series number, then to the
+lower Series Instance UID. `choice` reads them in this order.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -23,8 +23,7 @@ from node.dicom.values import number, text, unwarned
 from node.series import screening
 from node.series.geometry import GeometryError
 from node.series.pixels import Location
-from node.series.reasons import Reason
-from node.series.screening import Refused
+from node.series.reasons import Reason, SeriesRefused
 
 PREFERRED = 1000.0
 ACCEPTED = 50.0
@@ -42,7 +41,7 @@ class SeriesHeaders:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SeriesVerdict:
     """What becomes of a series, and why. Nothing in it identifies the patient."""
 
     series_instance_uid: str
@@ -58,33 +57,38 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Selection:
-    """The series to read, None when there is none, and the verdict on every series."""
+    """The eligible series, the best first, and the verdict on every series in the order given."""
 
-    chosen: SeriesHeaders | None
-    verdicts: tuple[Verdict, ...]
+    ranked: tuple[SeriesHeaders, ...]
+    verdicts: tuple[SeriesVerdict, ...]
+
+    @property
+    def chosen(self) -> SeriesHeaders | None:
+        """The best by its headers; None when none is eligible."""
+        return self.ranked[0] if self.ranked else None
 
 
 def select(
     series: Sequence[SeriesHeaders], settings: SelectionSettings, own_manufacturer: str = "NeuroSSL"
 ) -> Selection:
-    """The verdict on every series, and the best of the eligible ones."""
+    """The verdict on every series, and the eligible ones by rank."""
     verdicts = tuple(judge(each, settings, own_manufacturer) for each in series)
     eligible = [index for index, verdict in enumerate(verdicts) if verdict.eligible]
-    best = min(eligible, key=lambda index: _rank(verdicts[index], series[index]), default=None)
-    return Selection(None if best is None else series[best], verdicts)
+    eligible.sort(key=lambda index: _rank(verdicts[index], series[index]))
+    return Selection(tuple(series[index] for index in eligible), verdicts)
 
 
 @unwarned()
-def judge(series: SeriesHeaders, settings: SelectionSettings, own_manufacturer: str = "NeuroSSL") -> Verdict:
+def judge(series: SeriesHeaders, settings: SelectionSettings, own_manufacturer: str = "NeuroSSL") -> SeriesVerdict:
     """The verdict on one series."""
     header = series.headers[0] if series.headers else Dataset()
     score, reason = 0.0, Reason.ELIGIBLE
     try:
         score, detail = _examine(series.headers, settings, own_manufacturer)
-    except (Refused, GeometryError) as error:
+    except (SeriesRefused, GeometryError) as error:
         reason, detail = error.reason, error.detail
     stated = number(header, "SeriesNumber")
-    return Verdict(
+    return SeriesVerdict(
         series_instance_uid=series.series_instance_uid,
         series_number=None if stated is None else int(stated),
         description=_description(header),
@@ -97,15 +101,20 @@ def judge(series: SeriesHeaders, settings: SelectionSettings, own_manufacturer: 
     )
 
 
+def refused(verdict: SeriesVerdict, reason: Reason, detail: str) -> SeriesVerdict:
+    """The verdict on a series that was eligible until it was read."""
+    return replace(verdict, eligible=False, score=0.0, reason=reason, detail=_printable(detail, 300))
+
+
 def _examine(headers: Sequence[Dataset], settings: SelectionSettings, own_manufacturer: str) -> tuple[float, str]:
-    """Score and detail of an eligible series. Raises Refused and GeometryError."""
+    """Score and detail of an eligible series. Raises SeriesRefused and GeometryError."""
     if not headers:
-        raise Refused(Reason.TOO_FEW_SLICES, "the series has no instances")
+        raise SeriesRefused(Reason.TOO_FEW_SLICES, "the series has no instances")
     screening.is_mr(headers[0], own_manufacturer)
     screening.has_pixels(headers[0])
     rule = next((each for each in settings.rules if all(map(rules.parse(each.when), headers))), None)
     if rule is not None and rule.then == "refuse":
-        raise Refused(Reason.SITE_RULE, rule.why)
+        raise SeriesRefused(Reason.SITE_RULE, rule.why)
     accepted = rule is not None and rule.then == "accept"
     score, detail = (ACCEPTED, "accepted by a site rule") if accepted else screening.is_t1_head(headers[0])
     grid = screening.has_grid(headers, settings, trust_declared=not accepted)
@@ -117,7 +126,7 @@ def _examine(headers: Sequence[Dataset], settings: SelectionSettings, own_manufa
     return score, "; ".join(said)
 
 
-def _rank(verdict: Verdict, series: SeriesHeaders) -> tuple[float, int, float, str]:
+def _rank(verdict: SeriesVerdict, series: SeriesHeaders) -> tuple[float, int, float, str]:
     planes = sum(screening.planes(header) for header in series.headers)
     last = float("inf") if verdict.series_number is None else verdict.series_number
     return -verdict.score, -planes, last, verdict.series_instance_uid

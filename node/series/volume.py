@@ -30,7 +30,7 @@ THREADS = 4
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
-class Unreadable(NamedTuple):
+class UnreadableFile(NamedTuple):
     """A file that belongs to no series, and why."""
 
     path: Path
@@ -41,7 +41,15 @@ class Reading(NamedTuple):
     """What a set of files holds."""
 
     series: list[SeriesHeaders]
-    unreadable: list[Unreadable]
+    unreadable: list[UnreadableFile]
+
+    @property
+    def studies(self) -> dict[str, list[SeriesHeaders]]:
+        """The series by Study Instance UID, each in the order of the paths."""
+        found: dict[str, list[SeriesHeaders]] = defaultdict(list)
+        for each in self.series:
+            found[text(each.headers[0], "StudyInstanceUID")].append(each)
+        return dict(found)
 
 
 def read_series(paths: Iterable[Path]) -> Reading:
@@ -58,7 +66,7 @@ def read_series(paths: Iterable[Path]) -> Reading:
                     raise UnreadableInstance("the same SOP Instance UID as another file")  # noqa: TRY301
                 series[text(header, "SOPInstanceUID")] = (header, path, pixels)
             except UnreadableInstance as error:
-                unreadable.append(Unreadable(path, str(error)))
+                unreadable.append(UnreadableFile(path, str(error)))
     found = [SeriesHeaders(uid, *zip(*each.values(), strict=True)) for uid, each in groups.items()]
     return Reading(found, unreadable)
 

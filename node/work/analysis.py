@@ -5,35 +5,34 @@ give the same bytes again: the dropout masks are seeded from the instances and t
 job.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from model import Predictor, Volume
-from model.errors import DeviceOutOfMemory, VolumeError
+from model import Predictor
+from model.errors import DeviceOutOfMemory
 from model.types import Prediction, SlicePrediction
 from node import report
 from node.config import Settings
 from node.errors import OutOfResources, UnreadableInstance
-from node.series.geometry import GeometryError
+from node.series.choice import Choice, Limits, SeriesLook, choose, nothing_to_read, seed
 from node.series.reasons import Reason
-from node.series.selection import Selection, SeriesHeaders, Verdict, select
-from node.series.volume import Unreadable, read_series, read_volume
+from node.series.selection import SeriesHeaders
+from node.series.volume import UnreadableFile, read_series
 from node.work.messages import Analysed, ResultFile, Task
 from storage import DataFolder, files
 from storage.states import JobState
 
 Progress = Callable[[str, int, int], None]
-MIB = 2**20
+CHOOSING = {"selection": ("selection", "selects the series"), "volume": ("volume", "reads the volume")}
+PREDICTION = ("prediction", "predicts")  # the slices and their scope are part of it
 
 
 class Stages:
-    """Which stage is under way, and how long each took."""
+    """Which stage is under way, and how long each took, all tries together."""
 
     def __init__(self, progress: Progress) -> None:
         """`progress` hears of each stage as it begins, and of its steps."""
@@ -48,16 +47,7 @@ class Stages:
         try:
             yield partial(self._progress, words)
         finally:
-            self.took_s[name] = round(time.perf_counter() - began_s, 4)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The series that is read, and the verdict on every one."""
-
-    series: SeriesHeaders | None
-    volume: Volume | None
-    verdicts: tuple[Verdict, ...]
+            self.took_s[name] = round(self.took_s.get(name, 0.0) + time.perf_counter() - began_s, 4)
 
 
 class Analysis:
@@ -80,30 +70,28 @@ class Analysis:
         Raises the errors of node/errors.py and storage/errors.py; `outcome` then says what was found until there.
         """
         series, unreadable = self._read()
-        selection = self._select(series)
-        own = {each.series_instance_uid for each in selection.verdicts if each.reason is Reason.OWN_RESULT}
+        choice = choose(series, Limits.of(self._settings, self._predictor.manifest), self._choosing)
+        self.outcome["selection"] = selection_outcome(choice, unreadable, self._folder)
+        own = {each.series_instance_uid for each in choice.verdicts if each.reason is Reason.OWN_RESULT}
         foreign = [each for each in series if each.series_instance_uid not in own]
         if not foreign:
-            self.outcome["selection"] = selection_outcome(
-                Chosen(None, None, selection.verdicts), unreadable, self._folder
-            )
             return self._analysed(JobState.SKIPPED, "nothing but results of this node", list)
         source = report.Source([header for each in foreign for header in each.headers])
-        chosen = self._choose(selection, foreign)
-        self.outcome["selection"] = selection_outcome(chosen, unreadable, self._folder)
-        if chosen.series is None or chosen.volume is None:
-            reason = nothing_to_read(chosen.verdicts)
-            skipped = partial(report.build_skipped, source, chosen.verdicts, reason, self._context())
+        if choice.damage:
+            raise UnreadableInstance(choice.damage)
+        if choice.look is None:
+            reason = nothing_to_read(choice.verdicts)
+            skipped = partial(report.build_skipped, source, choice.verdicts, reason, self._context())
             return self._analysed(JobState.SKIPPED, reason, skipped)
-        prediction = self._predict(chosen.series, chosen.volume)
+        prediction = self._predict(choice.look)
         self.outcome["prediction"] = prediction_outcome(prediction)
-        build = partial(report.build, source, chosen.series.headers, prediction, self._context())
+        build = partial(report.build, source, choice.look.series.headers, prediction, self._context())
         if prediction.scope.inside:
             return self._analysed(JobState.REPORTED, _summary(prediction), build)
         reason = f"outside the model's scope: {prediction.scope.reason}"
         return self._analysed(JobState.SKIPPED, reason, build if self._settings.results.report_skipped else list)
 
-    def _read(self) -> tuple[Sequence[SeriesHeaders], Sequence[Unreadable]]:
+    def _read(self) -> tuple[Sequence[SeriesHeaders], Sequence[UnreadableFile]]:
         with self._stages.stage("verify", "checks the stored files") as tell:
             paths = []
             for number, each in enumerate(self._task.instances):
@@ -116,33 +104,14 @@ class Analysis:
             raise UnreadableInstance(f"none of the {len(paths)} instances of this study can be read")
         return reading.series, reading.unreadable
 
-    def _select(self, series: Sequence[SeriesHeaders]) -> Selection:
-        with self._stages.stage("selection", "selects the series"):
-            return select(series, self._settings.selection, self._settings.results.manufacturer)
+    def _choosing(self, stage: str) -> AbstractContextManager[object]:
+        return self._stages.stage(*CHOOSING.get(stage, PREDICTION))
 
-    def _choose(self, selection: Selection, series: Sequence[SeriesHeaders]) -> Chosen:
-        """The best series that makes a volume; one that turns out not to is refused with its reason."""
-        refused: dict[str, GeometryError] = {}
-        best = selection.chosen
-        while best is not None:
+    def _predict(self, look: SeriesLook) -> Prediction:
+        with self._stages.stage(*PREDICTION) as tell:
             try:
-                return Chosen(best, self._volume(best), _verdicts(selection, refused))
-            except GeometryError as error:
-                refused[best.series_instance_uid] = error
-                best = self._select([each for each in series if each.series_instance_uid not in refused]).chosen
-        return Chosen(None, None, _verdicts(selection, refused))
-
-    def _volume(self, series: SeriesHeaders) -> Volume:
-        limit = self._settings.worker.maximum_volume_mib * MIB
-        with self._stages.stage("volume", "reads the volume"):
-            return read_volume(series, limit, self._settings.selection)
-
-    def _predict(self, series: SeriesHeaders, volume: Volume) -> Prediction:
-        with self._stages.stage("prediction", "predicts") as tell:
-            try:
-                return self._predictor.predict(volume, seed(series, self._predictor.model_id.sha256), tell)
-            except VolumeError as error:
-                raise GeometryError(Reason.NO_GEOMETRY, str(error)) from error
+                own_seed = seed(look.series, self._predictor.model_id.sha256)
+                return self._predictor.classify(look.slices, look.scope, own_seed, tell)
             except DeviceOutOfMemory as error:
                 raise OutOfResources(str(error)) from error
 
@@ -178,30 +147,11 @@ class Analysis:
         )
 
 
-def seed(series: SeriesHeaders, bundle_sha256: str) -> bytes:
-    """The seed of the dropout masks: the same instances and the same bundle give the same numbers again."""
-    uids = sorted(str(header.SOPInstanceUID) for header in series.headers)
-    return hashlib.sha256("\n".join([bundle_sha256, *uids]).encode()).digest()
-
-
-def nothing_to_read(verdicts: Sequence[Verdict]) -> str:
-    """Why no series was read, in one line.
-
-    >>> nothing_to_read([])
-    'no series that the model can read: the study has no series'
-    """
-    counted: dict[str, int] = {}
-    for verdict in verdicts:
-        counted[str(verdict.reason)] = counted.get(str(verdict.reason), 0) + 1
-    reasons = ", ".join(f"{count} x {reason}" if count > 1 else reason for reason, count in counted.items())
-    return f"no series that the model can read: {reasons or 'the study has no series'}"
-
-
-def selection_outcome(chosen: Chosen, unreadable: Sequence[Unreadable], folder: DataFolder) -> dict[str, Any]:
+def selection_outcome(choice: Choice, unreadable: Sequence[UnreadableFile], folder: DataFolder) -> dict[str, Any]:
     """The verdicts for `queue show`, as JSON."""
     return {
-        "chosen": chosen.series.series_instance_uid if chosen.series else None,
-        "series": [{**vars(verdict), "reason": str(verdict.reason)} for verdict in chosen.verdicts],
+        "chosen": choice.chosen,
+        "series": [{**vars(verdict), "reason": str(verdict.reason)} for verdict in choice.verdicts],
         "unreadable": [{"path": str(each.path.relative_to(folder.root)), "reason": each.reason} for each in unreadable],
     }
 
@@ -229,15 +179,6 @@ def _slice_outcome(each: SlicePrediction) -> dict[str, Any]:
         "probability": round(each.probability, 6),
         "spread": round(each.spread, 6),
     }
-
-
-def _verdicts(selection: Selection, refused: dict[str, GeometryError]) -> tuple[Verdict, ...]:
-    return tuple(
-        replace(verdict, eligible=False, score=0.0, reason=error.reason, detail=error.detail)
-        if (error := refused.get(verdict.series_instance_uid))
-        else verdict
-        for verdict in selection.verdicts
-    )
 
 
 def _summary(prediction: Prediction) -> str:

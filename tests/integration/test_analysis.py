@@ -15,7 +15,8 @@ from model import Bundle, Predictor
 from model.manifest import Architecture
 from node.config import Destination, Settings
 from node.errors import MixedPatients, UnreadableInstance
-from node.work.analysis import Analysis, nothing_to_read
+from node.series.choice import nothing_to_read
+from node.work.analysis import Analysis
 from node.work.messages import Analysed, Predecessor, StoredInstance, Task
 from storage import DataFolder, files
 from storage.errors import FileAltered

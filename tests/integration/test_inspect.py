@@ -1,6 +1,7 @@
 """`neurossl inspect`: the verdicts of a folder, the slices as the model sees them, and nothing left behind."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 from model.slicing import Preprocessing, slices
 from node.cli import app
 from node.series.volume import read_series, read_volume
-from tests import factories
+from tests import bundles, factories
 from tests.factories import ABSENT
 
 RUNNER = CliRunner()
@@ -148,7 +149,7 @@ def test_the_rules_of_the_site_count(study: Path, tmp_path: Path) -> None:
     assert (refused["reason"], refused["detail"]) == ("refused by a site rule", "not this one")
 
 
-def test_a_series_whose_pixels_are_broken_is_chosen_and_said_to_be_unreadable(tmp_path: Path) -> None:
+def test_a_series_whose_pixels_are_broken_is_tried_and_said_to_be_unreadable(tmp_path: Path) -> None:
     paths = factories.write(factories.mr_series(), tmp_path)
     paths[30].write_bytes(paths[30].read_bytes()[:-4000])
     result = inspect(tmp_path)
@@ -162,3 +163,65 @@ def test_no_patient_is_printed(study: Path) -> None:
     said = inspect(study).output + inspect(study, "--json").output
     for secret in ("Muster", "Erika", "TEST-0001", "19480312"):
         assert secret not in said
+
+
+@pytest.fixture(scope="module")
+def second_choice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study whose best series is noise, and a repeat of it that is a head."""
+    folder = tmp_path_factory.mktemp("second")
+    noise = np.random.default_rng(1).integers(0, 1000, (64, 128, 128)).astype(np.uint16)
+    factories.mr_series(folder / "1", SeriesNumber=1, description="T1 noise", voxels=noise)
+    factories.mr_series(folder / "2", SeriesNumber=2, description="T1 repeat")
+    return folder
+
+
+def test_a_series_that_was_tried_and_refused_says_why(second_choice: Path) -> None:
+    lines = inspect(second_choice).stdout.splitlines()
+    assert any("tried" in line and "T1 noise" in line and "outside the model's scope" in line for line in lines)
+    assert any("read" in line and "T1 repeat" in line and "eligible" in line for line in lines)
+    found = as_json(second_choice)
+    uids = {each["series_number"]: each["series_instance_uid"] for each in found["series"]}
+    assert found["chosen"] == found["looked_at"]["series_instance_uid"] == uids[2]
+    assert found["studies"][0]["tried"] == [uids[1], uids[2]]
+    closer = as_json(second_choice, "--series", 1)
+    assert closer["chosen"] == uids[2]
+    assert closer["looked_at"]["scope"]["inside"] is False
+
+
+def test_each_study_of_a_folder_is_judged_by_itself(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study / "a", tmp_path / "a")
+    other = {"study_uid": "2.25.77", "series_uid": "2.25.78"}
+    factories.mr_series(tmp_path / "b", slices=32, rows=64, columns=64, spacing_mm=(5, 4, 4), SeriesNumber=8, **other)
+    found = as_json(tmp_path)
+    chosen = {each["study_instance_uid"]: each["chosen"] for each in found["studies"]}
+    assert len(chosen) == 2
+    assert chosen["2.25.77"] == "2.25.78"
+    assert None not in chosen.values()
+    assert len(found["series"]) == 2
+    assert "Study 2.25.77" in inspect(tmp_path).stdout
+    assert as_json(tmp_path, "--series", 8)["looked_at"]["series_instance_uid"] == "2.25.78"
+    factories.mr_series(tmp_path / "c", slices=3, rows=32, columns=32, study_uid="2.25.79")
+    assert inspect(tmp_path).exit_code == 1
+
+
+def test_the_limits_are_those_of_the_bundle_that_would_serve_and_are_said(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = Preprocessing(slices=11, spacing_mm=2.0, below_crown_mm=46.0)
+    made = bundles.bundle(bundles.FULL_FIELD, preprocessing=strict, scope={"head_ml_minimum": 3400.0}, name="strict")
+    made.save(tmp_path / "bundle")
+    (tmp_path / "config.yaml").write_text(json.dumps({"worker": {"bundle": "bundle"}}))
+
+    def judged(*arguments: object) -> tuple[bool, int, float]:
+        found = as_json(study / "a", *arguments)
+        looked = found["looked_at"]
+        return looked["scope"]["inside"], len(looked["slices"]), found["limits"]["scope"]["head_ml_minimum"]
+
+    assert judged() == (True, 61, 900.0)
+    assert "limits: the defaults, as no bundle is named" in inspect(study / "a").stdout
+    assert judged("--bundle", tmp_path / "bundle") == (False, 11, 3400.0)
+    assert judged("--config", tmp_path / "config.yaml") == (False, 11, 3400.0)
+    monkeypatch.chdir(tmp_path)
+    assert judged() == (False, 11, 3400.0)
+    assert "limits: strict" in inspect(study / "a").stdout
+    assert inspect(study / "a", "--bundle", tmp_path).exit_code == 2

@@ -76,9 +76,9 @@ def test_pictures_volumes_and_studies_are_answered_in_one_call(folder: Path, mr_
 
 def test_a_study_gets_the_numbers_that_the_node_would_report(folder: Path, mr_folder: Path) -> None:
     from node.config import SelectionSettings
+    from node.series.choice import seed
     from node.series.selection import select
     from node.series.volume import read_series, read_volume
-    from node.work.analysis import seed
 
     found = predicted(mr_folder, cwd=folder)[0]
     chosen = select(read_series(sorted(mr_folder.rglob("*"))).series, SelectionSettings()).chosen

@@ -17,7 +17,7 @@ from pydicom.uid import (
 
 from node.config import SelectionRule, SelectionSettings
 from node.series.reasons import Reason
-from node.series.selection import SeriesHeaders, Verdict, judge, select
+from node.series.selection import SeriesHeaders, SeriesVerdict, judge, select
 from tests import factories
 from tests.factories import ABSENT
 
@@ -41,7 +41,7 @@ def enhanced(**more: Any) -> SeriesHeaders:
     return of([factories.enhanced_mr(slices=24, rows=64, columns=64, spacing_mm=(7.0, 3.0, 3.0), **more)])
 
 
-def verdict(found: SeriesHeaders, settings: SelectionSettings = SETTINGS) -> Verdict:
+def verdict(found: SeriesHeaders, settings: SelectionSettings = SETTINGS) -> SeriesVerdict:
     return judge(found, settings)
 
 

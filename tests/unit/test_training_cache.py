@@ -27,18 +27,18 @@ def pixels_of(cached: Cached, position: int) -> np.ndarray:
     return np.asarray(cached.pixels[entry.first : entry.first + entry.count])
 
 
-def counting(found: sources.Found, until: int | None = None) -> tuple[list[sources.Source], list[int]]:
+def counting(found: sources.Found, until: int | None = None) -> tuple[list[sources.ImageSource], list[int]]:
     """The sources, noting which are loaded; after `until` loads the process is killed."""
     loads: list[int] = []
 
-    def watched(number: int, source: sources.Source) -> sources.Source:
+    def watched(number: int, source: sources.ImageSource) -> sources.ImageSource:
         def load(preprocessing: Preprocessing) -> np.ndarray:
             if until is not None and len(loads) == until:
                 raise Killed
             loads.append(number)
             return source.load(preprocessing)
 
-        return sources.Source(source.files, source.subject, load, source.session, source.view, source.label)
+        return sources.ImageSource(source.files, source.subject, load, source.session, source.view, source.label)
 
     return [watched(number, source) for number, source in enumerate(found.sources)], loads
 

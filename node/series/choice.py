@@ -1,0 +1,175 @@
+"""Which series of a study is read: the eligible ones by rank, until one can be read and is in the model's scope.
+
+The one way for the service, `inspect`, `predict` and training. A series that makes no volume, has a damaged file or is
+outside the model's scope is refused with that reason, and let go before the next is read. Where every readable one is
+outside, the best of them stands for the study.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import scope, slicing
+from model.errors import VolumeError
+from model.manifest import Manifest
+from model.slicing import Preprocessing
+from model.types import Scope, Slice
+from node.config import SelectionSettings, Settings
+from node.errors import UnreadableInstance
+from node.series.geometry import GeometryError
+from node.series.reasons import Reason, SeriesRefused
+from node.series.selection import Selection, SeriesHeaders, SeriesVerdict, refused, select
+from node.series.volume import read_volume
+
+MIB = 2**20
+
+Refusal = tuple[Reason, str]  # and its detail
+Stage = Callable[[str], AbstractContextManager[object]]  # "selection", "volume", "slices" or "scope" is under way
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a series is held against: the site's settings, and the numbers of the bundle that would serve.
+
+    maximum_bytes         of the volume as float32, and of each file
+    preprocessing, scope  of the bundle's manifest
+    """
+
+    selection: SelectionSettings
+    own_manufacturer: str
+    maximum_bytes: int
+    preprocessing: Preprocessing
+    scope: Mapping[str, float]
+
+    @classmethod
+    def of(cls, settings: Settings, manifest: Manifest) -> Self:
+        """Those of this site with this bundle."""
+        return cls(
+            selection=settings.selection,
+            own_manufacturer=settings.results.manufacturer,
+            maximum_bytes=settings.worker.maximum_volume_mib * MIB,
+            preprocessing=manifest.preprocessing,
+            scope=manifest.scope,
+        )
+
+
+@dataclass(frozen=True)
+class SeriesLook:
+    """A series that was read: what the network would see of it, and whether that is in the model's scope.
+
+    shape, affine_mm  of the volume, as in `model.Volume`, which itself is not kept
+    values            its lowest and highest, modality units
+    """
+
+    series: SeriesHeaders
+    shape: tuple[int, ...]
+    affine_mm: NDArray[np.float64]
+    values: tuple[float, float]
+    slices: tuple[Slice, ...]
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The series that stands for its study, None when none can be read, and what became of every one.
+
+    verdicts  on every series, in the order given
+    tried     the Series Instance UIDs of those that were to be read, by rank
+    damage    where none can be read: what is wrong with the first of them that has a damaged file; "" without one
+    """
+
+    look: SeriesLook | None
+    verdicts: tuple[SeriesVerdict, ...]
+    tried: tuple[str, ...]
+    damage: str = ""
+
+    @property
+    def chosen(self) -> str | None:
+        """The Series Instance UID of the one that is read."""
+        return self.look.series.series_instance_uid if self.look else None
+
+    @property
+    def refused(self) -> tuple[SeriesVerdict, ...]:
+        """The verdicts on those that were tried and are not the one that is read, by rank."""
+        verdicts = {each.series_instance_uid: each for each in self.verdicts}
+        return tuple(verdicts[uid] for uid in self.tried if uid != self.chosen)
+
+
+def choose(series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullcontext) -> Choice:
+    """Read the eligible series of one study by rank, until one is in the model's scope."""
+    with stage("selection"):
+        selection = eligible(series, limits)
+    best: SeriesLook | None = None
+    tried: list[str] = []
+    refusals: dict[str, Refusal] = {}
+    for candidate in selection.ranked:
+        tried.append(candidate.series_instance_uid)
+        try:
+            found = look(candidate, limits, stage)
+        except SeriesRefused as error:
+            refusals[candidate.series_instance_uid] = error.reason, error.detail
+            continue
+        best, worse = (found, best) if best is None or found.scope.inside else (best, found)
+        if worse is not None:
+            refusals[worse.series.series_instance_uid] = Reason.OUT_OF_SCOPE, worse.scope.reason
+        if best.scope.inside:
+            break
+    return Choice(best, _verdicts(selection, refusals), tuple(tried), "" if best else _damage(refusals))
+
+
+def eligible(series: Sequence[SeriesHeaders], limits: Limits) -> Selection:
+    """The verdicts by headers alone, and the eligible series in the order in which they are tried."""
+    return select(series, limits.selection, limits.own_manufacturer)
+
+
+def look(series: SeriesHeaders, limits: Limits, stage: Stage = nullcontext) -> SeriesLook:
+    """Read one series, eligible or not. Raises SeriesRefused; out of the model's scope is no reason to."""
+    try:
+        with stage("volume"):
+            volume = read_volume(series, limits.maximum_bytes, limits.selection)
+        with stage("slices"):
+            slices = slicing.slices(volume, limits.preprocessing)
+        with stage("scope"):
+            judged = scope.assess(volume, slices, limits.scope)
+    except GeometryError as error:
+        raise SeriesRefused(error.reason, error.detail) from error
+    except VolumeError as error:
+        raise SeriesRefused(Reason.NO_GEOMETRY, str(error)) from error
+    except UnreadableInstance as error:
+        raise SeriesRefused(Reason.UNREADABLE, str(error)) from error
+    values = float(volume.voxels.min()), float(volume.voxels.max())
+    return SeriesLook(series, volume.voxels.shape, volume.affine_mm, values, slices, judged)
+
+
+def seed(series: SeriesHeaders, bundle_sha256: str) -> bytes:
+    """The seed of the dropout masks: the same instances and the same bundle give the same numbers again."""
+    uids = sorted(str(header.SOPInstanceUID) for header in series.headers)
+    return hashlib.sha256("\n".join([bundle_sha256, *uids]).encode()).digest()
+
+
+def nothing_to_read(verdicts: Iterable[SeriesVerdict]) -> str:
+    """Why no series was read, in one line.
+
+    >>> nothing_to_read([])
+    'no series that the model can read: the study has no series'
+    """
+    counted = Counter(str(verdict.reason) for verdict in verdicts)
+    reasons = ", ".join(f"{count} x {reason}" if count > 1 else reason for reason, count in counted.items())
+    return f"no series that the model can read: {reasons or 'the study has no series'}"
+
+
+def _verdicts(selection: Selection, refusals: Mapping[str, Refusal]) -> tuple[SeriesVerdict, ...]:
+    return tuple(
+        refused(verdict, *refusals[verdict.series_instance_uid]) if verdict.series_instance_uid in refusals else verdict
+        for verdict in selection.verdicts
+    )
+
+
+def _damage(refusals: Mapping[str, Refusal]) -> str:
+    return next((detail for reason, detail in refusals.values() if reason is Reason.UNREADABLE), "")
