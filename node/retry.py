@@ -18,7 +18,7 @@ from node.errors import Permanent, Refused, Unreachable
 from node.logs import describe
 from storage.errors import DatabaseBusy, StorageError, StorageFull
 
-PATIENT = (Unreachable, StorageFull, DatabaseBusy)
+RETRY_FOREVER = (Unreachable, StorageFull, DatabaseBusy)
 SPREAD = 0.2
 
 
@@ -70,7 +70,7 @@ def decide(error: Exception, attempt: int, settings: Worker | DeliverySettings) 
     """What to do after the `attempt`-th try (from 1) failed with `error`."""
     reason = describe(error)
     retry = Retry(spread(delay_s(attempt, settings)), reason)
-    if isinstance(error, PATIENT):
+    if isinstance(error, RETRY_FOREVER):
         return retry
     if isinstance(error, Refused) and isinstance(settings, DeliverySettings):
         return retry if attempt < settings.attempts_when_refused else GiveUp(_after(attempt, reason))

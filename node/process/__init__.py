@@ -1,4 +1,4 @@
-"""What every process of the node does for itself: end with its parent, show that it lives, hold its place.
+"""What every process of the node does for itself: end with its parent, show that it lives, take its role.
 
 hardening  private files, no core dumps, clean stops, restart delays
 heartbeat  a sign of life in the data folder, written and read

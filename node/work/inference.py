@@ -20,7 +20,7 @@ from node.config import Settings, Worker
 from node.errors import ConfigurationError, NodeError
 from node.logs import describe
 from node.process.hardening import CONFIGURATION_EXIT, die_with_parent, first_to_go, harden
-from node.retry import PATIENT, GiveUp, decide
+from node.retry import RETRY_FOREVER, GiveUp, decide
 from node.work.analysis import Analysis
 from node.work.messages import Failed, Message, Progress, Ready, Task
 from storage import DataFolder
@@ -104,7 +104,7 @@ def _failed(error: Exception, task: Task, settings: Settings, analysis: Analysis
     if isinstance(decision, GiveUp):
         return Failed(decision="give up", reason=decision.reason, outcome=outcome, clean_start=not foreseen)
     return Failed(
-        decision="hold" if isinstance(error, PATIENT) else "retry",
+        decision="hold" if isinstance(error, RETRY_FOREVER) else "retry",
         reason=decision.reason,
         delay_s=decision.delay_s,
         outcome=outcome,

@@ -17,7 +17,7 @@ import structlog
 
 from node.config import Settings
 from node.process.hardening import RestartDelay
-from node.process.role import Place, take_place
+from node.process.role import ProcessRole, take_role
 from node.work.attempt import Attempt
 from node.work.child import Child, ChildEnded
 from node.work.messages import Ready
@@ -35,21 +35,21 @@ MAXIMUM_WORKERS = 64
 def work(settings: Settings, stop: threading.Event, name: str | None = None) -> None:
     """Work until `stop`. The name is "worker-1" and so on; by default the first that is free.
 
-    Whoever holds the place of a name knows that a lease under it is a dead worker's, and gives it back at once.
+    Whoever holds the role of this name knows that a lease under it is a dead worker's, and gives it back at once.
 
     Raises ConfigurationRefused when the bundle or the device is not what the settings say, ChildEnded when the process
-    that loads them dies of it, FolderInUse when the place is taken.
+    that loads them dies of it, FolderInUse when the role is taken.
     """
     with ExitStack() as held:
-        place = held.enter_context(take_place(settings, name)) if name else _first_free(held, settings)
-        queue.release(place.db, f"{place.name}:", datetime.now(UTC))
-        Watchdog(settings, place, stop).run()
+        role = held.enter_context(take_role(settings, name)) if name else _first_free(held, settings)
+        queue.release(role.db, f"{role.name}:", datetime.now(UTC))
+        Watchdog(settings, role, stop).run()
 
 
-def _first_free(held: ExitStack, settings: Settings) -> Place:
+def _first_free(held: ExitStack, settings: Settings) -> ProcessRole:
     for number in range(1, MAXIMUM_WORKERS + 1):
         with suppress(FolderInUse):
-            return held.enter_context(take_place(settings, f"worker-{number}", wait_s=0))
+            return held.enter_context(take_role(settings, f"worker-{number}", wait_s=0))
     raise FolderInUse(f"{settings.data_folder}: {MAXIMUM_WORKERS} workers run already")
 
 
@@ -57,13 +57,13 @@ class Watchdog:
     """Keeps one child ready, claims jobs and sees each through."""
 
     def __init__(
-        self, settings: Settings, place: Place, stop: threading.Event, module: str = "node.work.inference"
+        self, settings: Settings, role: ProcessRole, stop: threading.Event, module: str = "node.work.inference"
     ) -> None:
         """`module` is what the child runs."""
         self._settings = settings
-        self._db = place.db
-        self._heart = place.heart
-        self._owner = f"{place.name}:{os.getpid()}"
+        self._db = role.db
+        self._heart = role.heart
+        self._owner = f"{role.name}:{os.getpid()}"
         self._stop = stop
         self._module = module
         self._delay = RestartDelay()

@@ -13,7 +13,7 @@ import pytest
 
 from node.config import Destination, Settings
 from node.process.heartbeat import Heartbeat, pulse
-from node.process.role import Place
+from node.process.role import ProcessRole
 from node.work.child import ChildEnded, ConfigurationRefused
 from node.work.messages import Analysed, Failed, Message, Progress, Ready
 from node.work.watchdog import Watchdog, work
@@ -74,8 +74,8 @@ class Bench:
         locks = self.db.folder.path("locks")
         try:
             with Heartbeat(locks, "worker-1") as heart:
-                place = Place("worker-1", self.db.folder, self.db, heart)
-                Watchdog(settings, place, self.stop, "fake_child").run()
+                role = ProcessRole("worker-1", self.db.folder, self.db, heart)
+                Watchdog(settings, role, self.stop, "fake_child").run()
         except Exception as error:  # noqa: BLE001 (handed to the test)
             self.error = error
 
@@ -232,7 +232,7 @@ def test_a_child_that_dies_while_it_loads_ends_a_worker_that_never_worked(bench:
     assert "SIGSEGV" in str(bench.error)
 
 
-def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(db: Database, tmp_path: Path) -> None:
+def test_a_worker_gives_back_what_a_dead_one_in_its_role_held_and_nothing_else(db: Database, tmp_path: Path) -> None:
     dead, other = job_of(db, "1.2.1"), job_of(db, "1.2.2")
     for owner in ("worker-1:99", "worker-11:98"):
         assert queue.claim(db, owner, 3600, now()) is not None
@@ -243,8 +243,8 @@ def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(
     assert queue.get(db, other.job_id).state is JobState.RUNNING
 
 
-def test_two_workers_take_two_places(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.process.role.PREDECESSOR_ENDS_WITHIN_S", 0.1)
+def test_two_workers_take_two_roles(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.process.role.HOLDER_LEAVES_WITHIN_S", 0.1)
     stop = threading.Event()
     stop.set()
     with db.folder.lock("worker-1"):
