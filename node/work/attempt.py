@@ -18,7 +18,7 @@ import structlog
 
 from node.config import Settings
 from node.retry import delay_s, spread
-from node.work.child import Child, ChildEnded
+from node.work.child import ChildEnded, InferenceChild
 from node.work.messages import Analysed, Failed, Predecessor, Progress, ResultFile, StoredInstance, Task
 from storage import Database, instances, outbox, queue
 from storage.errors import DatabaseBusy, ResultConflict, StorageFull
@@ -40,7 +40,7 @@ class Attempt:
     def __init__(
         self,
         job: Job,
-        child: Child,
+        child: InferenceChild,
         settings: Settings,
         db: Database,
         stop: threading.Event,

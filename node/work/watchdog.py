@@ -19,7 +19,7 @@ from node.config import Settings
 from node.process.hardening import RestartDelay
 from node.process.role import ProcessRole, take_role
 from node.work.attempt import Attempt
-from node.work.child import Child, ChildEnded
+from node.work.child import ChildEnded, InferenceChild
 from node.work.messages import Ready
 from storage import queue
 from storage.errors import DatabaseBusy, FolderInUse, LeaseLost, StorageFull
@@ -68,7 +68,7 @@ class Watchdog:
         self._module = module
         self._delay = RestartDelay()
         self._start_at_s = 0.0
-        self._child: Child | None = None
+        self._child: InferenceChild | None = None
         self._bundle: Ready | None = None
         self._was_ready = False
 
@@ -82,9 +82,9 @@ class Watchdog:
                 try:
                     self._round()
                 except ChildEnded as ended:
-                    self._bury(ended)
+                    self._plan_restart(ended)
         finally:
-            self._let_go()
+            self._end_child()
 
     def _round(self) -> None:
         child = self._ready_child()
@@ -101,12 +101,12 @@ class Watchdog:
             Attempt(job, child, self._settings, self._db, self._stop, tell).run()
         except LeaseLost as lost:
             log.warning("job dropped", job_id=job.job_id, reason=str(lost))
-            self._let_go()  # it still works on what nobody wants
+            self._end_child()  # it still works on what nobody wants
 
-    def _ready_child(self) -> Child | None:
+    def _ready_child(self) -> InferenceChild | None:
         """The child, once it can take a task; it is started when it is time to, and heard while it loads."""
         if self._child is None and time.monotonic() >= self._start_at_s:
-            self._child = Child(self._settings, self._module)
+            self._child = InferenceChild(self._settings, self._module)
         if self._child is None:
             self._heart.beat("starting", stage="waits before the worker process is started again")
             self._stop.wait(TICK_S)
@@ -120,20 +120,20 @@ class Watchdog:
             return None
         return self._child
 
-    def _bury(self, ended: ChildEnded) -> None:
+    def _plan_restart(self, ended: ChildEnded) -> None:
         """The child is dead; a next one starts after a delay that grows while they do not live long."""
         if not self._was_ready:
             raise ended
         if self._stop.is_set():
-            self._let_go()
+            self._end_child()
             return
         lived_s = time.monotonic() - self._child.started_at_s if self._child else 0.0
-        self._let_go()
+        self._end_child()
         wait_s = self._delay.after(lived_s)
         self._start_at_s = time.monotonic() + wait_s
         log.error("worker process ended", reason=str(ended), restart_in_s=wait_s)
 
-    def _let_go(self) -> None:
+    def _end_child(self) -> None:
         if self._child is not None:
             self._child.kill()
         self._child = self._bundle = None
