@@ -7,8 +7,7 @@ starts and stops the node, `walk` does the steps, `follow` says how far the node
 came back. `template` makes the default study.
 """
 
-from node.demo.follow import Ending
 from node.demo.home import Home, home_folder
 from node.demo.walk import Walk, walk
 
-__all__ = ["Ending", "Home", "Walk", "home_folder", "walk"]
+__all__ = ["Home", "Walk", "home_folder", "walk"]

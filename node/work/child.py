@@ -37,7 +37,7 @@ class InferenceChild:
 
     def say(self, task: Task) -> None:
         """Give it a task."""
-        self._process.write(task.line())
+        self._process.write(task.encoded())
 
     def hear(self, within_s: float) -> Said | None:
         """The next thing it says; None when it says nothing in time. Raises ChildEnded, ConfigurationRefused."""

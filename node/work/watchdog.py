@@ -9,6 +9,7 @@ job that kills its worker again and again runs out of attempts. Only the watchdo
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -16,19 +17,19 @@ from functools import partial
 import structlog
 
 from node.config import Settings
+from node.patience import StoppedWaiting, patiently
 from node.process.hardening import RestartDelay
 from node.process.role import ProcessRole, take_role
 from node.work.attempt import Attempt
 from node.work.child import ChildEnded, InferenceChild
 from node.work.messages import Ready
 from storage import queue
-from storage.errors import DatabaseBusy, FolderInUse, LeaseLost, StorageFull
+from storage.errors import FolderInUse, LeaseLost
 from storage.records import Job
 
 log = structlog.get_logger()
 
 TICK_S = 0.1
-DATABASE_PAUSE_S = 5.0
 MAXIMUM_WORKERS = 64
 
 
@@ -83,6 +84,8 @@ class Watchdog:
                     self._round()
                 except ChildEnded as ended:
                     self._plan_restart(ended)
+                except StoppedWaiting as stopped:
+                    log.warning("stopped", reason=str(stopped))
         finally:
             self._end_child()
 
@@ -92,7 +95,7 @@ class Watchdog:
             return
         tell = partial(self._heart.beat, "ready", **self._bundle.facts)
         tell(stage="waits for a job")
-        job = self._claim()
+        job = self._claim(child, tell)
         if job is None:
             self._stop.wait(TICK_S)
             return
@@ -138,10 +141,17 @@ class Watchdog:
             self._child.kill()
         self._child = self._bundle = None
 
-    def _claim(self) -> Job | None:
-        try:
-            return queue.claim(self._db, self._owner, self._settings.worker.lease_s, datetime.now(UTC))
-        except (DatabaseBusy, StorageFull) as error:
-            log.warning("no job can be claimed", reason=str(error))
-            self._stop.wait(DATABASE_PAUSE_S)
-            return None
+    def _claim(self, child: InferenceChild, tell: Callable[..., None]) -> Job | None:
+        """The next job. A child that ends while the database is busy raises ChildEnded, and costs no job an attempt."""
+
+        def waits(reason: str) -> None:
+            tell(stage=f"waits: {reason}")
+            child.hear(0)
+
+        lease_s = self._settings.worker.lease_s
+        return patiently(
+            lambda: queue.claim(self._db, self._owner, lease_s, datetime.now(UTC)),
+            self._stop,
+            "no job can be claimed",
+            waits,
+        )

@@ -1,6 +1,5 @@
 """The worker's watchdog against children that do what a hostile study might make them do."""
 
-import json
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ from node.config import Destination, Settings
 from node.process.heartbeat import Heartbeat, pulse
 from node.process.role import ProcessRole
 from node.work.child import ChildEnded, ConfigurationRefused
-from node.work.messages import Analysed, Failed, Message, Progress, Ready
+from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
 from storage.errors import FolderInUse
@@ -23,11 +22,12 @@ from storage.records import Job
 from storage.states import JobState
 from tests import stored
 from tests.destination import wait_until
+from tests.outcomes import outcome
 
 READY = Ready(
     bundle="fake 1", sha256="0" * 64, trained=True, device="cpu", engine="none", precision="float32", load_s=0.1
 )
-DONE = Analysed(state=JobState.REPORTED, reason="read", outcome={"probability": 0.25}, results=())
+DONE = Analysed(state=JobState.REPORTED, reason="read", outcome=outcome(), results=())
 CHILD = """
 import json, os, signal, sys, time
 def say(line): os.write(1, line.encode() + b"\\n")
@@ -49,14 +49,14 @@ class Bench:
         self.error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, behaviour: str, ready: Message = READY, stop_timeout_s: float = 1.0, **worker: Any) -> None:
+    def start(self, behaviour: str, ready: Line = READY, stop_timeout_s: float = 1.0, **worker: Any) -> None:
         """Work with a child that does this with each task."""
         lines = {
-            "ready": ready.line().decode().strip(),
-            "done": DONE.line().decode().strip(),
-            "hold": Failed(decision="hold", reason="disk full", delay_s=0.1).line().decode().strip(),
-            "retry": Failed(decision="retry", reason="no memory", delay_s=0.0).line().decode().strip(),
-            "progress": Progress(stage="predicts", done=1, of=61).line().decode().strip(),
+            "ready": ready.encoded().decode().strip(),
+            "done": DONE.encoded().decode().strip(),
+            "hold": Failed(decision="hold", reason="disk full", delay_s=0.1).encoded().decode().strip(),
+            "retry": Failed(decision="retry", reason="no memory", delay_s=0.0).encoded().decode().strip(),
+            "progress": Progress(stage="predicts", done=1, of=61).encoded().decode().strip(),
         }
         indented = "\n".join(f"    {line}" for line in behaviour.splitlines())
         (self.folder / "fake_child.py").write_text(CHILD.format(**lines, behaviour=indented))
@@ -116,13 +116,11 @@ def job_of(db: Database, study: str = "1.2.3", **values: Any) -> Job:
 def test_a_job_ends_with_its_outcome_and_deliveries(bench: Bench, db: Database) -> None:
     job = job_of(db)
     result = stored.encoded(db, job, 1)
-    file = {**vars(result), "result_kind": result.kind, "destinations": ["pacs"]}
-    del file["kind"], file["job_id"]
-    analysed = json.dumps({**json.loads(DONE.line()), "results": [file]})
-    bench.start(f"say({analysed!r})")
+    analysed = DONE.model_copy(update={"results": (Outgoing(result=result, destinations=("pacs",)),)})
+    bench.start(f"say({analysed.encoded().decode().strip()!r})")
     ended = bench.ended(job, JobState.REPORTED)
     assert (ended.attempt, ended.reason) == (1, "read")
-    assert ended.outcome == {"probability": 0.25, "attempt": 1}
+    assert ended.outcome == {**outcome().as_row(), "attempt": 1}
     (delivery,) = outbox.of_job(db, job.job_id)
     assert (delivery.destination, delivery.proof) == ("pacs", "find")
 
