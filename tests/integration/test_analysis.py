@@ -1,6 +1,7 @@
 """From stored files to encoded results, with a real network of a small size: what a job's child does."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -48,7 +49,7 @@ def stored(folder: DataFolder, datasets: Sequence[Dataset]) -> tuple[StoredInsta
     return tuple(sorted(found, key=lambda each: each.sop_instance_uid))  # as storage gives them
 
 
-def analysed(
+def analysis(
     folder: DataFolder,
     predictor: Predictor,
     instances: tuple[StoredInstance, ...],
@@ -56,7 +57,7 @@ def analysed(
     predecessors: tuple[Result, ...] = (),
     told: list[str] | None = None,
     **settings: Any,
-) -> Analysed:
+) -> Analysis:
     task = Task(
         job_id=1,
         study_instance_uid="1.2.3",
@@ -69,7 +70,13 @@ def analysed(
     pacs = Destination(name="pacs", ae_title="PACS", host="h", port=1)
     chosen = Settings(data_folder=folder.root, destinations=(pacs,), **settings)
     heard = told if told is not None else []
-    return Analysis(task, chosen, folder, predictor, lambda stage, done, of: heard.append(stage)).run()
+    return Analysis(task, chosen, folder, predictor, lambda stage, done, of: heard.append(stage))
+
+
+def analysed(
+    folder: DataFolder, predictor: Predictor, instances: tuple[StoredInstance, ...], **options: Any
+) -> Analysed:
+    return analysis(folder, predictor, instances, **options).run()
 
 
 def kinds(answer: Analysed) -> list[str]:
@@ -100,6 +107,34 @@ def test_a_study_becomes_captures_and_a_report_and_every_step_is_told(folder: Da
     assert f"{prediction.probability:.1%}" in answer.reason
     assert "UNTRAINED" in answer.reason
     assert Analysed.model_validate_json(answer.encoded()) == answer
+
+
+def test_each_step_can_be_run_alone_and_the_outcome_says_what_was_found_so_far(
+    folder: DataFolder, predictor: Predictor
+) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysis(folder, predictor, instances)
+    study = first.read()
+    assert study.chosen.volume is not None
+    assert study.chosen.volume.voxels.shape == (64, 128, 128)
+    assert first.outcome.selection is not None
+    assert (first.outcome.prediction, list(first.outcome.timings_s)[-1]) == (None, "volume")
+
+    prediction = analysis(folder, predictor, instances).predict(study)
+    assert prediction is not None
+    assert prediction.probability is not None
+
+    other = replace(prediction, probability=0.999, spread=0.001)
+    answer = analysis(folder, predictor, instances).report(study, other)
+    assert answer.state is JobState.REPORTED
+    assert "99.9%" in answer.reason
+    assert answer.outcome.prediction is None  # this analysis predicted nothing
+    report = read(folder, answer, "sr_comprehensive")
+    assert report.StudyInstanceUID == study.chosen.series.headers[0].StudyInstanceUID  # type: ignore[union-attr]
+
+    nothing = analysis(folder, predictor, instances)
+    assert nothing.predict(replace(study, chosen=replace(study.chosen, volume=None))) is None
+    assert nothing.report(study, None).state is JobState.SKIPPED
 
 
 def test_the_same_study_gives_the_same_bytes_again(folder: DataFolder, predictor: Predictor) -> None:

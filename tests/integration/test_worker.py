@@ -1,5 +1,7 @@
 """The worker's watchdog against children that do what a hostile study might make them do."""
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ from node.work.child import ChildEnded, ConfigurationRefused
 from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
-from storage.errors import FolderInUse
+from storage.errors import DatabaseBusy, FolderInUse
 from storage.records import Job
 from storage.states import JobState
 from tests import stored
@@ -31,6 +33,7 @@ DONE = Analysed(state=JobState.REPORTED, reason="read", outcome=outcome(), resul
 CHILD = """
 import json, os, signal, sys, time
 def say(line): os.write(1, line.encode() + b"\\n")
+with open(os.path.join(os.path.dirname(__file__), "children"), "a") as pids: print(os.getpid(), file=pids)
 sys.stdin.readline()
 say({ready!r})
 for line in sys.stdin:
@@ -90,6 +93,11 @@ class Bench:
         if self._thread is not None:
             self._thread.join(20)
             assert not self._thread.is_alive()
+
+    @property
+    def children(self) -> list[int]:
+        """The process id of every child so far."""
+        return [int(line) for line in (self.folder / "children").read_text().split()]
 
     @property
     def stage(self) -> str:
@@ -215,6 +223,54 @@ def test_a_stop_gives_the_job_back_when_it_does_not_end_soon(bench: Bench, db: D
     bench.end()
     after = queue.get(db, job.job_id)
     assert (after.state, after.reason) == (JobState.QUEUED, "the service stopped")
+
+
+def refusing_claims(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """While this event is set, the database lets nobody claim."""
+    claim, busy = queue.claim, threading.Event()
+
+    def refuse(*arguments: Any) -> Job | None:
+        if busy.is_set():
+            raise DatabaseBusy("held")
+        return claim(*arguments)
+
+    monkeypatch.setattr("storage.queue.claim", refuse)
+    monkeypatch.setattr("node.patience.PAUSE_S", 0.05)
+    busy.set()
+    return busy
+
+
+def test_a_busy_database_delays_the_claim_and_is_said(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, job = refusing_claims(monkeypatch), job_of(db)
+    bench.start("say(done)")
+    wait_until(lambda: bench.stage == "waits: held", "the stage to say so")
+    busy.clear()
+    assert bench.ended(job, JobState.DONE).attempt == 1
+
+
+def test_a_child_that_dies_while_the_database_is_busy_costs_no_attempt(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, job = refusing_claims(monkeypatch), job_of(db)
+    bench.start("say(done)")
+    wait_until(lambda: bench.stage == "waits: held", "the stage to say so")
+    (pid,) = bench.children
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(bench.children) == 2, "the next child")
+    busy.clear()
+    assert bench.ended(job, JobState.DONE).attempt == 1
+
+
+def test_a_stop_while_the_database_is_busy_ends_the_worker_without_an_error(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing_claims(monkeypatch)
+    bench.start("say(done)")
+    wait_until(lambda: bench.stage == "waits: held", "the stage to say so")
+    bench.end()
+    assert bench.error is None
 
 
 def test_a_wrong_configuration_ends_the_worker(bench: Bench, db: Database) -> None:

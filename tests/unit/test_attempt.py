@@ -24,9 +24,10 @@ PREDICTS = Progress(stage="predicts", done=12, of=61)
 
 
 class Fake:
-    """A child that says what it was given to say, one thing each time it is heard; then that it ended."""
+    """A child that says what it was given to say, one thing each time it is heard; then it ends, or hangs."""
 
-    def __init__(self, *lines: Said | Callable[[], Said | None] | None) -> None:
+    def __init__(self, *lines: Said | Callable[[], Said | None] | None, hangs: bool = False) -> None:
+        self._hangs = hangs
         self.tasks: list[Task] = []
         self.killed = False
         self.memory_mib = 100.0
@@ -41,11 +42,25 @@ class Fake:
         assert not self.killed, "a killed child is not heard"
         for line in self._lines:
             return line() if callable(line) else line
+        if self._hangs:
+            return None
         raise ChildEnded("it ended")
 
     def kill(self) -> None:
         """Note it."""
         self.killed = True
+
+
+class Clock:
+    """A clock that goes on by so much each time it is read."""
+
+    def __init__(self, step_s: float) -> None:
+        self._at_s, self._step_s = 0.0, step_s
+
+    def now_s(self) -> float:
+        """The time, in seconds."""
+        self._at_s += self._step_s
+        return self._at_s
 
 
 class Bench:
@@ -146,16 +161,46 @@ def test_a_child_over_its_memory_is_killed_and_the_reason_says_what_it_did(bench
 
 
 def test_a_child_over_its_time_is_killed(bench: Bench) -> None:
-    child = Fake(*[None] * 10_000)
+    child = Fake(hangs=True)
     with pytest.raises(ChildEnded):
         bench.attempt(child, job_timeout_s=0.05)
     assert child.killed
     assert bench.after.reason == "worker killed while it starts: over 0.05 s"
 
 
-def test_a_stop_kills_the_child_only_when_its_grace_is_over(bench: Bench) -> None:
+def test_a_stop_lets_the_job_end_within_its_grace(bench: Bench) -> None:
     bench.stop.set()
     assert bench.attempt(Fake(None, None, analysed())).state is JobState.DONE
+
+
+def test_a_stop_kills_the_child_when_its_grace_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.work.attempt.STOP_SHARE", 0.0)
+    bench.stop.set()
+    child = Fake(hangs=True)
+    with pytest.raises(ChildEnded):
+        bench.attempt(child)
+    assert child.killed
+    assert (bench.after.state, bench.after.reason) == (JobState.QUEUED, "the service stopped")
+
+
+def test_a_lease_that_the_database_does_not_renew_is_tried_again_while_the_child_is_heard(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, renew = [DatabaseBusy("held"), StorageFull("no space")], queue.renew
+    renewed: list[Job] = []
+
+    def refuse(*arguments: Any) -> Job:
+        if tries:
+            raise tries.pop()
+        renewed.append(renew(*arguments))
+        return renewed[-1]
+
+    monkeypatch.setattr("storage.queue.renew", refuse)
+    monkeypatch.setattr("node.work.attempt._now", lambda: stored.after(30))
+    attempt = Fake(*[None] * 3, analysed())
+    monkeypatch.setattr("node.work.attempt.time.monotonic", Clock(step_s=10).now_s)  # the lease is 60 s
+    assert bench.attempt(attempt, lease_s=15).state is JobState.DONE
+    assert len(renewed) == 1
 
 
 def test_a_job_that_was_cancelled_is_dropped_and_stays_cancelled(bench: Bench, db: Database) -> None:
