@@ -1,4 +1,5 @@
-"""Pure: an error and the number of the attempt become a decision, `Retry` or `GiveUp`. Nothing sleeps here.
+"""Pure: an error and the number of the attempt become a decision, `Retry` or `GiveUp`. Nothing sleeps here
+(`patience` does).
 
     Permanent, an altered or missing file      the same input fails again: give up
     Refused by a destination                   a few tries, then give up; an operator's retry goes on

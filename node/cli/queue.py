@@ -1,6 +1,6 @@
 """Commands of `neurossl queue`: what is worked on and why, and an operator's hand in it.
 
-They read the database of the data folder, whether the service runs or not.
+They read the database of the data folder, whether the service runs or not. The facts are those of node/observe/jobs.py.
 """
 
 import json

@@ -1,4 +1,8 @@
-"""One task from files to files: verify, read headers, select, read the volume, predict, encode, store.
+"""One task from files to files, in three steps.
+
+read      verify the files, read their headers, select the series, read its volume
+predict   what the model says of the volume
+report    build the results, store their files
 
 Runs in the worker's child; touches no database and leaves nothing but result files. The same task, bundle and settings
 give the same bytes again: the dropout masks are seeded from the instances and the bundle, and times are those of the
