@@ -1,4 +1,5 @@
-"""Pure: an error and the number of the attempt become a decision, `Retry` or `GiveUp`. Nothing sleeps here.
+"""Pure: an error and the number of the attempt become a decision, `Retry` or `GiveUp`. Nothing sleeps here
+(`patience` does).
 
     Permanent, an altered or missing file      the same input fails again: give up
     Refused by a destination                   a few tries, then give up; an operator's retry goes on
@@ -18,7 +19,7 @@ from node.errors import Permanent, Refused, Unreachable
 from node.logs import safe_text
 from storage.errors import DatabaseBusy, StorageError, StorageFull
 
-PATIENT = (Unreachable, StorageFull, DatabaseBusy)
+RETRY_FOREVER = (Unreachable, StorageFull, DatabaseBusy)
 SPREAD = 0.2
 
 
@@ -70,7 +71,7 @@ def decide(error: Exception, attempt: int, settings: Worker | DeliverySettings) 
     """What to do after the `attempt`-th try (from 1) failed with `error`."""
     reason = safe_text(error)
     retry = Retry(spread(delay_s(attempt, settings)), reason)
-    if isinstance(error, PATIENT):
+    if isinstance(error, RETRY_FOREVER):
         return retry
     if isinstance(error, Refused) and isinstance(settings, DeliverySettings):
         return retry if attempt < settings.attempts_when_refused else GiveUp(_after(attempt, reason))

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +18,8 @@ from node.errors import ConfigurationError, NodeError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from node.demo import DemoFolder, DemoRun, Ending
+    from node.demo import DemoFolder, DemoRun
+    from node.observe.jobs import JobFacts
 
 NOT_CLASSIFIED, WRONG_USE = 1, 2
 
@@ -151,25 +152,24 @@ def _show(folder: "DemoFolder", done: "DemoRun", objects: "Sequence[tuple[Path, 
     console.print("[bold]RESEARCH USE ONLY. Not for diagnosis.[/bold]")
 
 
-def _result(uid: str, ending: "Ending") -> Table:
-    prediction: dict[str, Any] = (ending.job.outcome or {}).get("prediction") or {}
+def _result(uid: str, ending: "JobFacts") -> Table:
+    selection = ending.outcome.selection if ending.outcome else None
+    prediction = ending.outcome.prediction if ending.outcome else None
     table = Table.grid(padding=(0, 2))
     table.add_row("study", uid)
-    for series in (ending.job.outcome or {}).get("selection", {}).get("series", ()):
-        words = "read" if series["eligible"] else f"not read, {series['reason']}"
-        table.add_row(
-            "series", escape(f"{series['series_number']} {series['description']}: {words}; {series['detail']}")
-        )
-    if prediction.get("probability") is not None:
-        table.add_row("probability", f"[bold]{prediction['probability']:.1%}[/bold]")
-        table.add_row("uncertainty", f"± {prediction['spread']:.1%} (standard deviation over dropout samples)")
-        table.add_row("band", f"[bold]{prediction['band']}[/bold]")
+    for series in selection.series if selection else ():
+        words = "read" if series.eligible else f"not read, {series.reason}"
+        table.add_row("series", escape(f"{series.series_number} {series.description}: {words}; {series.detail}"))
+    if prediction and prediction.probability is not None:
+        table.add_row("probability", f"[bold]{prediction.probability:.1%}[/bold]")
+        table.add_row("uncertainty", f"± {prediction.spread:.1%} (standard deviation over dropout samples)")
+        table.add_row("band", f"[bold]{prediction.band}[/bold]")
     table.add_row("job", f"[bold]{ending.job.state}[/bold]: {escape(ending.job.reason)}")
     states = [str(each.state) for each in ending.deliveries]
     table.add_row("results", ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states)) or "none")
-    model = prediction.get("model", {})
-    if model:
-        table.add_row("model", f"{model['name']} {model['version']}, {model['sha256'][:12]}")
+    if prediction:
+        model = prediction.model
+        table.add_row("model", f"{model.name} {model.version}, {model.sha256[:12]}")
         table.add_row("", "[yellow]small demonstration weights: they show how a result looks, no more[/yellow]")
     return table
 
@@ -179,7 +179,7 @@ def _show_json(folder: "DemoFolder", done: "DemoRun") -> None:
         uid: {
             "state": ending.job.state,
             "reason": ending.job.reason,
-            "outcome": ending.job.outcome,
+            "outcome": ending.outcome.as_row() if ending.outcome else None,
             "deliveries": [each.state for each in ending.deliveries],
         }
         for uid, ending in done.endings.items()

@@ -1,6 +1,6 @@
 """Commands of `neurossl queue`: what is worked on and why, and an operator's hand in it.
 
-They read the database of the data folder, whether the service runs or not.
+They read the database of the data folder, whether the service runs or not. The facts are those of node/observe/jobs.py.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.service import DEFAULT, AsJson, Config, load, one_line_errors
-from node.process.heartbeat import pulse, pulses
 from storage.errors import NotFound
 from storage.states import JobState
 
@@ -45,35 +44,25 @@ def overview(
     if context.invoked_subcommand is not None:
         return
     from node.cli import tables
-    from storage import queue, studies
+    from node.observe import jobs
 
     with database(config) as db:
-        jobs = queue.listing(db, states=state, limit=limit)
-        receiving = [] if state else studies.receiving(db)
-        counts = queue.counts(db)
-        destinations = _destinations(db)
-    now = datetime.now(UTC)
+        found = jobs.of_queue(db, datetime.now(UTC), states=state, limit=limit)
     if as_json:
-        print_json(
-            {
-                "jobs": [job_json(job, now) for job in jobs],
-                "receiving": [{**plain(study), "age_s": age_s(study.first_received_at, now)} for study in receiving],
-                "counts": {str(each): count for each, count in counts.items()},
-                "destinations": destinations,
-            }
-        )
-        return
-    tables.overview(jobs, receiving, counts, destinations, now)
+        print_json(found.as_json())
+    else:
+        tables.overview(found)
 
 
 def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Everything about one job: series chosen and refused, timings, prediction, results, deliveries, events."""
     from node.cli import tables
+    from node.observe import jobs
 
     with database(config) as db:
-        found = everything(db, job_id)
+        found = jobs.of_job(db, job_id, datetime.now(UTC))
     if as_json:
-        print_json(found)
+        print_json(found.as_json())
     else:
         tables.job(found)
 
@@ -98,7 +87,9 @@ def cancel(
 
 def _say_state(job: "Job", as_json: bool) -> None:
     if as_json:
-        print_json(job_json(job, datetime.now(UTC)))
+        from node.observe import jobs
+
+        print_json(jobs.job_json(job, datetime.now(UTC)))
     else:
         from node.cli import tables
 
@@ -119,47 +110,6 @@ def database(config: Path) -> "Iterator[Database]":
             yield db
         finally:
             db.close()
-
-
-def everything(db: "Database", job_id: int) -> dict[str, Any]:
-    """What is known of a job, as JSON: the keys are promised, new ones may come. Raises NotFound."""
-    from storage import events, outbox, queue, studies
-
-    now = datetime.now(UTC)
-    job = queue.get(db, job_id)
-    workers = (each for each in pulses(db.folder.path("locks")) if each.beats and each.facts.get("job") == job_id)
-    stage = next((each.facts.get("stage") for each in workers), None)
-    return {
-        "job": {**job_json(job, now), "stage": stage if job.state is JobState.RUNNING else None},
-        "study": plain(studies.get(db, job.study_instance_uid)),
-        "outcome": dict(job.outcome) if job.outcome else None,
-        "results": [plain(each) for each in outbox.results_of_job(db, job_id)],
-        "deliveries": [plain(each) for each in outbox.of_job(db, job_id)],
-        "events": [plain(each) for each in events.of_study(db, job.study_instance_uid)],
-    }
-
-
-def _destinations(db: "Database") -> dict[str, str]:
-    """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
-    office = pulse(db.folder.path("locks"), "office")
-    return dict(office.facts.get("destinations", {})) if office and office.beats else {}
-
-
-def job_json(job: "Job", now: datetime) -> dict[str, Any]:
-    """A job without its outcome."""
-    found = plain(job)
-    del found["outcome"]
-    return {**found, "age_s": age_s(job.created_at, now)}
-
-
-def plain(record: Any) -> dict[str, Any]:
-    """A record as JSON: times in ISO 8601, states as their text."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(record).items()}
-
-
-def age_s(since: datetime, now: datetime) -> float:
-    """Seconds, not below 0."""
-    return round(max(0.0, (now - since).total_seconds()), 1)
 
 
 def print_json(content: Any) -> None:

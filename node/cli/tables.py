@@ -1,14 +1,14 @@
 """What `neurossl queue` prints for people."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from storage.records import Job, Study
+from node.observe.jobs import JobFacts, QueueFacts
+from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
+from storage.records import Event, Job
 from storage.states import JobState
 
 WIDE = 250  # where the output is no terminal nothing is folded, so that it can be searched
@@ -23,23 +23,17 @@ COLOURS = {
 }
 
 
-def overview(
-    jobs: Sequence[Job],
-    receiving: Sequence[Study],
-    counts: Mapping[JobState, int],
-    destinations: Mapping[str, str],
-    now: datetime,
-) -> None:
-    """The queue. `destinations` is what the office says of each, where one runs."""
+def overview(found: QueueFacts) -> None:
+    """The queue."""
     console = _console()
-    for name, trouble in destinations.items():
+    for name, trouble in found.destinations.items():
         if trouble:
             console.print(f"[yellow]destination {escape(name)}[/]: {_safe(trouble)[0]}")
-    if receiving:
+    if found.receiving:
         table = _table("Studies being received", "study", ">instances", ">silent", "from")
-        for study in receiving:
+        for study in found.receiving:
             expected = f" of {study.expected_instances}" if study.expected_instances else ""
-            silent = age((now - study.last_received_at).total_seconds())
+            silent = age((found.at - study.last_received_at).total_seconds())
             table.add_row(
                 *_safe(
                     study.study_instance_uid, f"{study.instances}{expected}", silent, ", ".join(study.calling_ae_titles)
@@ -47,7 +41,7 @@ def overview(
             )
         console.print(table)
     table = _table("Jobs", ">job", "study", ">revision", "state", ">attempt", ">age", "reason")
-    for job in jobs:
+    for job in found.jobs:
         attempt = f"{job.attempt} of {job.maximum_attempts}"
         row = _safe(
             str(job.job_id),
@@ -55,13 +49,13 @@ def overview(
             str(job.revision),
             job.state,
             attempt,
-            age((now - job.created_at).total_seconds()),
+            age((found.at - job.created_at).total_seconds()),
             job.reason,
         )
         row[3] = _coloured(job.state)
         table.add_row(*row)
     console.print(table)
-    console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no jobs yet")
+    console.print(", ".join(f"{count} {state}" for state, count in found.counts.items() if count) or "no jobs yet")
 
 
 def state(job: Job) -> None:
@@ -69,120 +63,109 @@ def state(job: Job) -> None:
     _console().print(f"job {job.job_id}: {_coloured(job.state)}, {escape(job.reason)}")
 
 
-def job(found: Mapping[str, Any]) -> None:
-    """Everything about a job, as `queue.everything` gives it."""
-    console = _console()
-    head = found["job"]
-    console.print(f"[bold]Job {head['job_id']}[/bold]  {_coloured(JobState(head['state']))}  {escape(head['reason'])}")
+def job(found: JobFacts) -> None:
+    """Everything about a job."""
+    console, job = _console(), found.job
+    console.print(f"[bold]Job {job.job_id}[/bold]  {_coloured(job.state)}  {escape(job.reason)}")
     facts = _table(None, "", "")
-    for name, value in _facts(head, found["study"], found["outcome"] or {}):
+    for name, value in _facts(found):
         facts.add_row(*_safe(name, value))
     console.print(facts)
-    for table in (_series(found), _prediction(found), _slices(found), _deliveries(found), _events(found)):
-        if table is not None and table.row_count:
+    outcome = found.outcome or Outcome()
+    tables = [_series(outcome.selection)] if outcome.selection else []
+    tables += [_prediction(outcome.prediction), _slices(outcome.prediction)] if outcome.prediction else []
+    for table in (*tables, _deliveries(found), _events(found.events)):
+        if table.row_count:
             console.print()
             console.print(table)
 
 
-def _facts(head: Mapping[str, Any], study: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
-    senders = ", ".join(study["calling_ae_titles"])
+def _facts(found: JobFacts) -> list[tuple[str, str]]:
+    job, study, outcome = found.job, found.study, found.outcome or Outcome()
     facts = [
-        ("study", study["study_instance_uid"]),
-        ("revision", f"{head['revision']}, {study['instances']} instances from {senders}"),
-        ("attempt", f"{head['attempt']} of {head['maximum_attempts']}"),
-        ("created", head["created_at"]),
+        ("study", study.study_instance_uid),
+        ("revision", f"{job.revision}, {study.instances} instances from {', '.join(study.calling_ae_titles)}"),
+        ("attempt", f"{job.attempt} of {job.maximum_attempts}"),
+        ("created", job.created_at.isoformat()),
     ]
-    if head["state"] == JobState.QUEUED:
-        facts.append(("not before", head["available_at"]))
-    if head["stage"]:
-        facts.append(("now", head["stage"]))
-    if "error" in outcome:
-        facts.append(("error", outcome["error"]))
-    if "timings_s" in outcome:
-        timings = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outcome["timings_s"].items())
+    if job.state is JobState.QUEUED:
+        facts.append(("not before", job.available_at.isoformat()))
+    if found.progress:
+        facts.append(("now", found.progress.words))
+    if outcome.error:
+        facts.append(("error", outcome.error))
+    if outcome.timings_s:
+        timings = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outcome.timings_s.items())
         facts.append(("timings", timings))
     return facts
 
 
-def _series(found: Mapping[str, Any]) -> Table | None:
-    selection = (found["outcome"] or {}).get("selection")
-    if selection is None:
-        return None
+def _series(selection: SelectionOutcome) -> Table:
     table = _table("Series", "", ">number", "description", "modality", ">instances", "verdict", "why", "series UID")
-    for each in selection["series"]:
-        chosen = "read" if each["series_instance_uid"] == selection["chosen"] else ""
-        number = "" if each["series_number"] is None else str(each["series_number"])
+    for each in selection.series:
         table.add_row(
             *_safe(
-                chosen,
-                number,
-                each["description"],
-                each["modality"],
-                str(each["instances"]),
-                each["reason"],
-                each["detail"],
-                each["series_instance_uid"],
+                "read" if each.series_instance_uid == selection.chosen else "",
+                "" if each.series_number is None else str(each.series_number),
+                each.description,
+                each.modality,
+                str(each.instances),
+                each.reason,
+                each.detail,
+                each.series_instance_uid,
             )
         )
-    for each in selection["unreadable"]:
-        table.add_row(*_safe("", "", "", "", "1", "unreadable", each["reason"], each["path"]))
+    for file in selection.unreadable:
+        table.add_row(*_safe("", "", "", "", "1", "unreadable", file.reason, file.path))
     return table
 
 
-def _prediction(found: Mapping[str, Any]) -> Table | None:
-    prediction = (found["outcome"] or {}).get("prediction")
-    if prediction is None:
-        return None
-    model, scope = prediction["model"], prediction["scope"]
-    trained = "" if model["trained"] else ", UNTRAINED"
+def _prediction(prediction: PredictionOutcome) -> Table:
+    model = prediction.model
+    trained = "" if model.trained else ", UNTRAINED"
     table = _table("Prediction", "", "")
-    table.add_row(*_safe("model", f"{model['name']} {model['version']}{trained}, sha256 {model['sha256'][:16]}…"))
-    table.add_row(*_safe("scope", scope["reason"]))
-    if prediction["probability"] is not None:
-        table.add_row(*_safe("band", prediction["band"]))
-        table.add_row("probability", f"{prediction['probability']:.1%}")
-        table.add_row("spread", f"{prediction['spread']:.1%}")
-        table.add_row("predictive entropy", f"{prediction['predictive_entropy']:.3f} nats")
-        table.add_row("mutual information", f"{prediction['mutual_information']:.3f} nats")
+    table.add_row(*_safe("model", f"{model.name} {model.version}{trained}, sha256 {model.sha256[:16]}…"))
+    table.add_row(*_safe("scope", prediction.scope.reason))
+    if prediction.probability is not None:
+        table.add_row(*_safe("band", prediction.band or ""))
+        table.add_row("probability", f"{prediction.probability:.1%}")
+        table.add_row("spread", f"{prediction.spread:.1%}")
+        table.add_row("predictive entropy", f"{prediction.predictive_entropy:.3f} nats")
+        table.add_row("mutual information", f"{prediction.mutual_information:.3f} nats")
     return table
 
 
-def _slices(found: Mapping[str, Any]) -> Table | None:
-    prediction = (found["outcome"] or {}).get("prediction")
-    if prediction is None:
-        return None
+def _slices(prediction: PredictionOutcome) -> Table:
     table = _table("Slices", ">position mm", ">probability", ">spread", "source")
-    for each in prediction["slices"]:
-        position = "" if each["position_mm"] is None else f"{each['position_mm']:.1f}"
-        table.add_row(*_safe(position, f"{each['probability']:.1%}", f"{each['spread']:.1%}", each["source"] or ""))
+    for each in prediction.slices:
+        position = "" if each.position_mm is None else f"{each.position_mm:.1f}"
+        table.add_row(*_safe(position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
     return table
 
 
-def _deliveries(found: Mapping[str, Any]) -> Table:
-    kinds = {each["sop_instance_uid"]: each["kind"] for each in found["results"]}
+def _deliveries(found: JobFacts) -> Table:
+    kinds = {each.sop_instance_uid: each.kind for each in found.results}
     table = _table("Deliveries", "destination", "result", "state", ">attempt", "proof", "reason", "SOP Instance UID")
-    for each in found["deliveries"]:
-        kind = kinds.get(each["sop_instance_uid"], "")
+    for each in found.deliveries:
         table.add_row(
             *_safe(
-                each["destination"],
-                kind,
-                each["state"],
-                str(each["attempt"]),
-                each["proof"],
-                each["reason"],
-                each["sop_instance_uid"],
+                each.destination,
+                kinds.get(each.sop_instance_uid, ""),
+                each.state,
+                str(each.attempt),
+                each.proof,
+                each.reason,
+                each.sop_instance_uid,
             )
         )
     return table
 
 
-def _events(found: Mapping[str, Any]) -> Table:
+def _events(events: Iterable[Event]) -> Table:
     table = _table("Events", "at", "what", ">job", ">delivery", "reason")
-    for each in found["events"]:
-        table.add_row(
-            *_safe(each["at"], each["name"], str(each["job_id"] or ""), str(each["delivery_id"] or ""), each["reason"])
-        )
+    for each in events:
+        job, delivery = str(each.job_id or ""), str(each.delivery_id or "")
+        table.add_row(*_safe(each.at.isoformat(), each.name, job, delivery, each.reason))
     return table
 
 

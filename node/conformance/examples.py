@@ -22,7 +22,7 @@ SOURCE_UIDS = "1.2.3."  # where the UIDs of the made-up studies begin
 
 
 @dataclass(frozen=True)
-class _Predecessor:
+class _EarlierReport:
     sop_instance_uid: str
     series_instance_uid: str
     sop_class_uid: str = ComprehensiveSRStorage
@@ -45,7 +45,7 @@ def results(settings: Results, number: int, software_version: str) -> list[Encod
     receivers = [Destination(name=form, ae_title="ANY", host="any", port=1, report=form) for form in FORMS]
     chosen = settings.model_copy(update={"captures": 1, "parametric_map": True, "capture_skipped": False})
     at = datetime(2000 + number, number, number, number, number, number, tzinfo=UTC)
-    predecessor = _Predecessor(f"{SOURCE_UIDS}{number}.6", f"{SOURCE_UIDS}{number}.7")
+    predecessor = _EarlierReport(f"{SOURCE_UIDS}{number}.6", f"{SOURCE_UIDS}{number}.7")
     context = Context(chosen, receivers, 2, at, software_version, [predecessor])
     made = build(Source(series), series, _prediction(number, series), context)
     always = chosen.model_copy(update={"report_skipped": True})

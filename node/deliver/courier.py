@@ -24,16 +24,16 @@ from node.dimse import scu
 from node.dimse.scu import Peer, SendOutcome
 from node.errors import NodeError, Refused, Unreachable
 from node.logs import safe_text
+from node.patience import StoppedWaiting, patiently
 from node.retry import GiveUp, decide
 from storage import Database, DataFolder, files, outbox
-from storage.errors import DatabaseBusy, FileAltered, LeaseLost, StorageFull
+from storage.errors import FileAltered, LeaseLost
 from storage.records import Delivery
 from storage.states import DeliveryState
 
 log = structlog.get_logger()
 
 TICK_S = 0.1
-DATABASE_PAUSE_S = 5.0
 STEPS_WITHIN_TIMEOUT = 8  # connecting, associating, sending, releasing: each may take a timeout
 
 
@@ -81,10 +81,9 @@ class Courier:
         """Carry until the stop."""
         while not self._stop.is_set():
             try:
-                self.round()
-            except (DatabaseBusy, StorageFull) as error:
-                log.warning("the database does not take a delivery", destination=self._name, reason=str(error))
-                self._stop.wait(DATABASE_PAUSE_S)
+                patiently(self.round, self._stop, "the database does not take a delivery", destination=self._name)
+            except StoppedWaiting:
+                return
             except Exception as error:  # one result that cannot be sent must not stop the others
                 log.exception("a delivery failed in a way that nobody foresaw", destination=self._name)
                 if self._claimed is not None:

@@ -8,7 +8,6 @@ show what came back. `template` makes the default study.
 """
 
 from node.demo.folder import DemoFolder, demo_folder
-from node.demo.follow import Ending
 from node.demo.run import DemoRun, run
 
-__all__ = ["DemoFolder", "DemoRun", "Ending", "demo_folder", "run"]
+__all__ = ["DemoFolder", "DemoRun", "demo_folder", "run"]

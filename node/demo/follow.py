@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from node.errors import NodeError
-from node.process.heartbeat import pulse
-from storage import Database, DataFolder, outbox, queue, studies
+from node.observe import jobs
+from node.observe.jobs import JobFacts
+from storage import Database, outbox, queue, studies
 from storage.errors import NotFound
 from storage.records import Delivery, Job
 from storage.states import DeliveryState, JobState, StudyState
@@ -22,17 +23,7 @@ class TooSlow(NodeError):
     """The node did not finish in the time that the demo allows."""
 
 
-@dataclass(frozen=True)
-class Ending:
-    """What became of a study."""
-
-    job: Job
-    deliveries: tuple[Delivery, ...]
-
-
-def follow(
-    folder: DataFolder, db: Database, study_instance_uid: str, tell: Tell, check: Callable[[], None], timeout_s: float
-) -> Ending:
+def follow(db: Database, study_instance_uid: str, tell: Tell, check: Callable[[], None], timeout_s: float) -> JobFacts:
     """Look until the study's job has ended and every delivery with it.
 
     `check` raises when the node is gone. Raises TooSlow after `timeout_s`.
@@ -43,8 +34,8 @@ def follow(
         deliveries = tuple(outbox.of_job(db, job.job_id)) if job else ()
         under_way = sum(each.state in UNDER_WAY for each in deliveries)
         if job and job.state in ENDED and not under_way:
-            return Ending(job, deliveries)
-        stage = _before_the_job(db, study_instance_uid) if job is None else _stage(folder, job, deliveries, under_way)
+            return jobs.of_job(db, job.job_id, datetime.now(UTC))
+        stage = _before_the_job(db, study_instance_uid) if job is None else _stage(db, job, deliveries, under_way)
         tell(*stage)
         check()
         if time.monotonic() > deadline:
@@ -54,8 +45,8 @@ def follow(
 
 def _job(db: Database, study_instance_uid: str) -> Job | None:
     """The newest job of the study."""
-    jobs = [each for each in queue.listing(db) if each.study_instance_uid == study_instance_uid]
-    return max(jobs, key=lambda each: each.revision, default=None)
+    found = [each for each in queue.listing(db) if each.study_instance_uid == study_instance_uid]
+    return max(found, key=lambda each: each.revision, default=None)
 
 
 def _before_the_job(db: Database, study_instance_uid: str) -> tuple[str, int, int]:
@@ -68,13 +59,10 @@ def _before_the_job(db: Database, study_instance_uid: str) -> tuple[str, int, in
     return "queues the job", 0, 0
 
 
-def _stage(folder: DataFolder, job: Job, deliveries: tuple[Delivery, ...], under_way: int) -> tuple[str, int, int]:
+def _stage(db: Database, job: Job, deliveries: tuple[Delivery, ...], under_way: int) -> tuple[str, int, int]:
     if deliveries:
         return "sends the results", len(deliveries) - under_way, len(deliveries)
     if job.state is JobState.QUEUED:
         return (f"waits to try again: {job.reason}" if job.attempt else "waits for a worker"), 0, 0
-    sign = pulse(folder.path("locks"), "worker-1")
-    stage = str(sign.facts.get("stage", "")) if sign and sign.facts.get("job") == job.job_id else ""
-    words, _, counted = stage.partition(", ")
-    done, _, of = counted.partition(" of ")
-    return words or "works", int(done) if done.isdigit() else 0, int(of) if of.isdigit() else 0
+    progress = jobs.progress(db, job)
+    return (progress.stage, progress.done, progress.of) if progress else ("works", 0, 0)

@@ -17,11 +17,12 @@ from model.bundle import DEMONSTRATION
 from node.config import Settings, anchored
 from node.demo import pacs
 from node.demo.folder import DemoFolder
-from node.demo.follow import Ending, Tell, follow
+from node.demo.follow import Tell, follow
 from node.demo.service import serving, wait_until_ready
 from node.demo.template import write_template
 from node.dimse.scu import Peer, send
 from node.errors import ConfigurationError
+from node.observe.jobs import JobFacts
 from storage import DataFolder, open_database
 
 NODE, SENDER = "NEUROSSL", "DEMO-SCANNER"
@@ -33,7 +34,7 @@ STUDY_TIMEOUT_S = 600.0
 class DemoRun:
     """What the demo did and what came of it."""
 
-    endings: Mapping[str, Ending]  # by Study Instance UID
+    endings: Mapping[str, JobFacts]  # by Study Instance UID
     received: tuple[Path, ...]  # what the destination has, in the order in which it came
     refused: tuple[str, ...]  # instances that the node would not take, each with its reason
     took_s: Mapping[str, float]
@@ -129,10 +130,9 @@ def _send(settings: Settings, files: Sequence[Path], tell: Tell) -> tuple[str, .
 
 def _follow(
     settings: Settings, files: Mapping[str, Sequence[Path]], tell: Tell, check: Callable[[], None]
-) -> dict[str, Ending]:
-    folder = DataFolder(settings.data_folder)
-    db = open_database(folder)
+) -> dict[str, JobFacts]:
+    db = open_database(DataFolder(settings.data_folder))
     try:
-        return {uid: follow(folder, db, uid, tell, check, STUDY_TIMEOUT_S) for uid in files}
+        return {uid: follow(db, uid, tell, check, STUDY_TIMEOUT_S) for uid in files}
     finally:
         db.close()

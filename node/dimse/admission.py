@@ -45,6 +45,12 @@ class Admission:
         """Associations that are open now."""
         return self._inside.total()
 
+    @property
+    def senders(self) -> list[str]:
+        """The calling AE titles that hold an association open: their studies are waited for (fault F34)."""
+        with self._lock:
+            return sorted({calling_ae_title for calling_ae_title, _ in self._inside})
+
     def enter(self, request: AssociationRequest, host: str) -> Rejection | None:
         """None, and the association is counted until it leaves; or why not."""
         rejection = self._stranger(request, host)

@@ -112,11 +112,11 @@ class Server:
             except TimeoutError:
                 continue
             except OSError as error:
-                self._bear(error)
+                self._accept_failed(error)
                 continue
             self._welcome(sock, str(address[0]))
 
-    def _bear(self, error: OSError) -> None:
+    def _accept_failed(self, error: OSError) -> None:
         """Out of file descriptors: one is kept to tell the caller so (2/3/2), and those who are here are served on."""
         if error.errno in (errno.ECONNABORTED, errno.EINTR):
             return

@@ -1,4 +1,4 @@
-"""The place of one process in the data folder: its lock, its sign of life, and the database opened."""
+"""The role of one process in the data folder, which no other has at the time: lock, sign of life, database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from node.process.heartbeat import Heartbeat
 from node.receive.recovery import open_or_rebuild
 from storage import Database, DataFolder
 
-PREDECESSOR_ENDS_WITHIN_S = 15.0
+HOLDER_LEAVES_WITHIN_S = 15.0
 
 
-class Place(NamedTuple):
+class ProcessRole(NamedTuple):
     """Held as long as the process works."""
 
     name: str
@@ -22,19 +22,19 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def take_place(settings: Settings, name: str, *, wait_s: float | None = None) -> Iterator[Place]:
-    """The place of this name; a predecessor that was just killed, or is asked to stop, is waited for.
+def take_role(settings: Settings, name: str, *, wait_s: float | None = None) -> Iterator[ProcessRole]:
+    """Take the role of this name; a holder that was just killed, or is asked to stop, is waited for.
 
     Raises FolderInUse when it is held for longer, and what opening the database raises.
     """
     folder = DataFolder(settings.data_folder)
     folder.create()
     with (
-        folder.lock(name, wait_s=PREDECESSOR_ENDS_WITHIN_S if wait_s is None else wait_s),
+        folder.lock(name, wait_s=HOLDER_LEAVES_WITHIN_S if wait_s is None else wait_s),
         Heartbeat(folder.path("locks"), name) as heart,
     ):
         db = open_or_rebuild(folder)
         try:
-            yield Place(name, folder, db, heart)
+            yield ProcessRole(name, folder, db, heart)
         finally:
             db.close()

@@ -42,7 +42,7 @@ def is_complete(
     return f"no instance came for {settings.quiet_period_s:g} s{missing}"
 
 
-class Silence:
+class QuietClock:
     """How long each study has been silent, measured by a clock that nobody can set.
 
     The stored times are wall-clock times, which a time server or an operator moves. So the wall clock is believed only

@@ -56,14 +56,14 @@ class CompletenessWatch:
         self._folder = folder
         self._db = db
         self._monotonic = monotonic
-        self._silence = completeness.Silence()
+        self._quiet = completeness.QuietClock()
         self._deaf_since_s: float | None = None
 
     def look(self) -> None:
         """Once around."""
         receiving, now_s = studies.receiving(self._db), self._monotonic()
         listener = pulse(self._folder.path("locks"), "listener") if receiving else None
-        ends = self._silence.until(receiving, _now(), now_s, listening=self._is_listening(listener, now_s))
+        ends = self._quiet.until(receiving, _now(), now_s, listening=self._is_listening(listener, now_s))
         open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else set()
         for study in receiving:
             rule = completeness.is_complete(

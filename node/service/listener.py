@@ -13,7 +13,7 @@ from node.dimse.acceptor import Acceptor
 from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
-from node.process.role import take_place
+from node.process.role import take_role
 from node.receive import intake
 from storage import Database, DataFolder, outbox
 from storage.errors import StorageError
@@ -29,25 +29,15 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     Raises ConfigurationError when the address or the TLS files cannot be used, FolderInUse when another listener has
     this data folder.
     """
-    with take_place(settings, "listener") as (_, folder, db, heart):
-        door = Door(settings.listener)
+    with take_role(settings, "listener") as (_, folder, db, heart):
+        admission = Admission(settings.listener)
         store, commit = partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
-        server = Server(settings.listener, Acceptor(settings.listener, door, store, commit))
+        server = Server(settings.listener, Acceptor(settings.listener, admission, store, commit))
         while not stop.is_set():
-            heart.beat("ready", host=settings.listener.host, port=server.port, senders=door.senders)
+            heart.beat("ready", host=settings.listener.host, port=server.port, senders=admission.senders)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
-
-
-class Door(Admission):
-    """Admission that also says who is inside."""
-
-    @property
-    def senders(self) -> list[str]:
-        """The calling AE titles that hold an association open: their studies are waited for (fault F34)."""
-        with self._lock:
-            return sorted({calling_ae_title for calling_ae_title, _ in self._inside})
 
 
 def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Receipt:

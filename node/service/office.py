@@ -14,7 +14,7 @@ import structlog
 from node.config import Settings
 from node.deliver.courier import Courier
 from node.errors import Transient
-from node.process.role import take_place
+from node.process.role import take_role
 from node.receive.recovery import adopt_orphans
 from node.service.housekeeping import acts
 from node.service.scheduler import Scheduler
@@ -34,7 +34,7 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
 
     Raises CourierLost, and FolderInUse when another office has this data folder.
     """
-    with take_place(settings, "office") as (_, folder, db, heart):
+    with take_role(settings, "office") as (_, folder, db, heart):
         _put_right(folder, db)
         couriers = [Courier(each, settings, folder, db, stop) for each in settings.destinations]
         threads = [_start(courier) for courier in couriers]

@@ -7,13 +7,9 @@
 The workers start first and the listener last, so that nothing listens before the bundle and the device have been found
 to be what the configuration says. It stops the other way round: the door first. Each child gets the settings on
 standard input and keeps them over its restarts, and ends when that pipe closes, which it does when this process dies
-(node/process/hardening.py).
+(node/process/spawn.py).
 """
 
-import contextlib
-import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -22,8 +18,9 @@ import structlog
 
 from node.config import Settings
 from node.errors import Permanent
-from node.process.hardening import CONFIGURATION_EXIT, RestartDelay, environment_for_children
+from node.process.hardening import CONFIGURATION_EXIT, RestartDelay
 from node.process.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
+from node.process.spawn import ChildProcess
 from storage import DataFolder
 
 log = structlog.get_logger()
@@ -50,6 +47,11 @@ class Role:
     command: str  # of the command line
     settled: tuple[str, ...]  # the states in which it has proved that its part of the configuration holds
 
+    @property
+    def module(self) -> tuple[str, ...]:
+        """What its process runs: a part of the command line, which then waits for its settings."""
+        return "node", self.command, "--supervised", self.name
+
 
 def roles(settings: Settings) -> tuple[Role, ...]:
     """What runs, in the order of starting."""
@@ -57,8 +59,8 @@ def roles(settings: Settings) -> tuple[Role, ...]:
     return (*workers, Role("office", "office", ("ready",)), Role("listener", "listen", ("ready",)))
 
 
-class Child:
-    """A process of the service, started again after a growing delay when it ends by itself."""
+class Supervised:
+    """A role of the service, and the process that plays it: started again after a growing delay when it ends."""
 
     def __init__(self, role: Role, settings: Settings, folder: DataFolder) -> None:
         """Nothing runs before `start`."""
@@ -66,33 +68,23 @@ class Child:
         self._settings = settings
         self._folder = folder
         self._delay = RestartDelay()
-        self._started_at_s = 0.0
         self._start_again_at_s: float | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
 
     def start(self) -> None:
-        """Start the process; it loads its libraries, and then waits for `go`.
-
-        It has a process group of its own: a Ctrl-C in the terminal reaches the service alone.
-        """
-        command = [sys.executable, "-P", "-m", "node", self.role.command, "--supervised", self.role.name]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, start_new_session=True, env=environment_for_children()
-        )
-        self._started_at_s, self._start_again_at_s = time.monotonic(), None
+        """Start the process; it loads its libraries, and then waits for `go`."""
+        self._process = ChildProcess(*self.role.module)
+        self._start_again_at_s = None
 
     def go(self) -> None:
         """Give it its settings."""
-        assert self._process is not None  # noqa: S101
-        assert self._process.stdin is not None  # noqa: S101
-        with contextlib.suppress(BrokenPipeError):  # it has ended: its exit code says why
-            self._process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
-            self._process.stdin.flush()
+        if self._process:
+            self._process.configure(self._settings)
 
     @property
     def exit_code(self) -> int | None:
-        """As `Popen.poll`; None while it runs or has not been started."""
-        return self._process.poll() if self._process else None
+        """Of the process; None while it runs or has not been started."""
+        return self._process.exit_code if self._process else None
 
     @property
     def settled(self) -> bool:
@@ -106,15 +98,19 @@ class Child:
             if now_s >= self._start_again_at_s:
                 self.start()
                 self.go()
-            return
-        code = self.exit_code
+        elif self._process is not None:
+            self._look_at(self._process, now_s)
+
+    def _look_at(self, process: ChildProcess, now_s: float) -> None:
+        lived_s, code = now_s - process.started_at_s, process.exit_code
         if code is not None:
-            delay_s = self._delay.after(now_s - self._started_at_s)
+            process.kill()
+            delay_s = self._delay.after(lived_s)
             self._start_again_at_s = now_s + delay_s
             log.error("process ended", role=self.role.name, exit_code=code, restart_in_s=delay_s)
-        elif now_s - self._started_at_s > HUNG_AFTER_S and not self._shows_life():
+        elif lived_s > HUNG_AFTER_S and not self._shows_life():
             log.error("process hangs, killed", role=self.role.name)
-            self.kill()
+            process.kill()
 
     def _shows_life(self) -> bool:
         sign = pulse(self._folder.path("locks"), self.role.name)
@@ -123,26 +119,16 @@ class Child:
     def ask_to_stop(self) -> None:
         """SIGTERM, and no restart from here on."""
         self._start_again_at_s = float("inf")
-        if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        if self._process:
+            self._process.terminate()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for its end, and kill it when that does not come in time."""
         if self._process is None:
             return
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+        if self._process.wait(timeout_s) is None:
             log.warning("process did not stop in time, killed", role=self.role.name, timeout_s=timeout_s)
-            self.kill()
-        if self._process.stdin:
-            self._process.stdin.close()
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
@@ -155,7 +141,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     folder.create()
     with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
         forget_the_dead(folder.path("locks"))
-        children = [Child(role, settings, folder) for role in roles(settings)]
+        children = [Supervised(role, settings, folder) for role in roles(settings)]
         try:
             _start(children, heart, stop)
             if not stop.is_set():
@@ -166,11 +152,11 @@ def serve(settings: Settings, stop: threading.Event) -> None:
                     child.look_after(time.monotonic())
         finally:
             heart.beat("stopping")
-            _stop(children, settings.stop_timeout_s, heart)
+            stop_in_order(children, settings.stop_timeout_s, heart)
             log.info("stopped")
 
 
-def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> None:
+def _start(children: list[Supervised], heart: Heartbeat, stop: threading.Event) -> None:
     """All processes load side by side; then the workers go, then the others, each when what went before has settled."""
     workers = [child for child in children if child.role.command == "work"]
     for child in children:
@@ -182,11 +168,11 @@ def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> No
         while not stop.is_set() and not all(child.settled for child in group):
             heart.beat("starting")
             for child in group:
-                _insist(child, deadline_s)
+                _check_start(child, deadline_s)
             stop.wait(TICK_S / 4)
 
 
-def _insist(child: Child, deadline_s: float) -> None:
+def _check_start(child: Supervised, deadline_s: float) -> None:
     code = child.exit_code
     if code is not None:
         exit_code = CONFIGURATION_EXIT if code == CONFIGURATION_EXIT else 1
@@ -195,7 +181,7 @@ def _insist(child: Child, deadline_s: float) -> None:
         raise StartFailed(f"nothing runs: the {child.role.name} process was not ready within {START_WITHIN_S:g} s", 1)
 
 
-def _stop(children: list[Child], timeout_s: float, heart: Heartbeat) -> None:
+def stop_in_order(children: list[Supervised], timeout_s: float, heart: Heartbeat) -> None:
     """The listener first, so that nothing new is acknowledged, then the workers, then the office."""
     order = {"listen": 0, "work": 1, "office": 2}
     for rank in order.values():

@@ -1,4 +1,8 @@
-"""One task from files to files: verify, read headers, select, read the volume, predict, encode, store.
+"""One task from files to files, in three steps.
+
+read      verify the files, read their headers, select the series, read its volume
+predict   what the model says of the volume
+report    build the results, store their files
 
 Runs in the worker's child; touches no database and leaves nothing but result files. The same task, bundle and settings
 give the same bytes again: the dropout masks are seeded from the instances and the bundle, and times are those of the
@@ -8,25 +12,27 @@ job.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 from model import Predictor
 from model.errors import DeviceOutOfMemory
-from model.types import Prediction, SlicePrediction
-from node import report
+from model.types import Prediction
 from node.config import Settings
 from node.errors import OutOfResources, UnreadableInstance
+from node.report import Context, Encoded, Source, build, build_skipped
 from node.series.choice import Choice, Limits, SeriesLook, choose, nothing_to_read, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
 from node.series.volume import UnreadableFile, read_series
-from node.work.messages import Analysed, ResultFile, Task
+from node.work.messages import Analysed, Outgoing, Task
+from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
 from storage import DataFolder, files
+from storage.records import Result
 from storage.states import JobState
 
-Progress = Callable[[str, int, int], None]
+Tell = Callable[[str, int, int], None]  # the stage, how far it is, of how many (0: cannot be counted)
 CHOOSING = {"selection": ("selection", "selects the series"), "volume": ("volume", "reads the volume")}
 PREDICTION = ("prediction", "predicts")  # the slices and their scope are part of it
 
@@ -34,62 +40,95 @@ PREDICTION = ("prediction", "predicts")  # the slices and their scope are part o
 class Stages:
     """Which stage is under way, and how long each took, all tries together."""
 
-    def __init__(self, progress: Progress) -> None:
-        """`progress` hears of each stage as it begins, and of its steps."""
-        self._progress = progress
+    def __init__(self, tell: Tell) -> None:
+        """`tell` hears of each stage as it begins, and of its steps."""
+        self._tell = tell
         self.took_s: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str, words: str) -> Iterator[Callable[[int, int], None]]:
         """Time a stage; gives the function that hears how far it is."""
-        self._progress(words, 0, 0)
+        self._tell(words, 0, 0)
         began_s = time.perf_counter()
         try:
-            yield partial(self._progress, words)
+            yield partial(self._tell, words)
         finally:
             self.took_s[name] = round(self.took_s.get(name, 0.0) + time.perf_counter() - began_s, 4)
 
 
-class Analysis:
-    """The work on one task."""
+@dataclass(frozen=True)
+class StudyRead:
+    """What the stored files say."""
 
-    def __init__(
-        self, task: Task, settings: Settings, folder: DataFolder, predictor: Predictor, progress: Progress
-    ) -> None:
-        """Nothing is read before `run`."""
+    source: Source | None  # whose study it is; None when it holds nothing but results of this node
+    choice: Choice
+
+
+class Analysis:
+    """The work on one task: `read`, `predict`, `report`, each of which can be run alone."""
+
+    def __init__(self, task: Task, settings: Settings, folder: DataFolder, predictor: Predictor, tell: Tell) -> None:
+        """Nothing is read before `read`."""
         self._task = task
         self._settings = settings
         self._folder = folder
         self._predictor = predictor
-        self._stages = Stages(progress)
-        self.outcome: dict[str, Any] = {"software": version("neurossl-node"), "timings_s": self._stages.took_s}
+        self._stages = Stages(tell)
+        self._outcome = Outcome(software=version("neurossl-node"))
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was found until now."""
+        return self._outcome.model_copy(update={"timings_s": dict(self._stages.took_s)})
 
     def run(self) -> Analysed:
         """The study's results, or why there are none.
 
         Raises the errors of node/errors.py and storage/errors.py; `outcome` then says what was found until there.
         """
+        study = self.read()
+        return self.report(study, self.predict(study))
+
+    def read(self) -> StudyRead:
+        """The series that is read, as the network would see it, or why there is none.
+
+        Raises FileAltered, UnreadableInstance and MixedPatients.
+        """
         series, unreadable = self._read()
         choice = choose(series, Limits.of(self._settings, self._predictor.manifest), self._choosing)
-        self.outcome["selection"] = selection_outcome(choice, unreadable, self._folder)
+        self._note(selection=SelectionOutcome.of(choice, unreadable, self._folder.root))
         own = {each.series_instance_uid for each in choice.verdicts if each.reason is Reason.OWN_RESULT}
-        foreign = [each for each in series if each.series_instance_uid not in own]
-        if not foreign:
-            return self._analysed(JobState.SKIPPED, "nothing but results of this node", list)
-        source = report.Source([header for each in foreign for header in each.headers])
+        foreign = [header for each in series if each.series_instance_uid not in own for header in each.headers]
+        source = Source(foreign) if foreign else None
         if choice.damage:
             raise UnreadableInstance(choice.damage)
-        if choice.look is None:
+        return StudyRead(source, choice)
+
+    def predict(self, study: StudyRead) -> Prediction | None:
+        """What the model says of the series; None when there is none. Raises OutOfResources."""
+        if study.choice.look is None:
+            return None
+        prediction = self._predict(study.choice.look)
+        self._note(prediction=PredictionOutcome.of(prediction))
+        return prediction
+
+    def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:
+        """The results, encoded and stored. Raises InvalidResult, StorageFull."""
+        source, choice = study.source, study.choice
+        if source is None:
+            return self._analysed(JobState.SKIPPED, "nothing but results of this node", list)
+        if prediction is None or choice.look is None:
             reason = nothing_to_read(choice.verdicts)
-            skipped = partial(report.build_skipped, source, choice.verdicts, reason, self._context())
+            skipped = partial(build_skipped, source, choice.verdicts, reason, self._context())
             return self._analysed(JobState.SKIPPED, reason, skipped)
-        prediction = self._predict(choice.look)
-        self.outcome["prediction"] = prediction_outcome(prediction)
-        build = partial(report.build, source, choice.look.series.headers, prediction, self._context())
+        encode = partial(build, source, choice.look.series.headers, prediction, self._context())
         if prediction.scope.inside:
-            return self._analysed(JobState.REPORTED, _summary(prediction), build)
+            return self._analysed(JobState.REPORTED, _summary(prediction), encode)
         reason = f"outside the model's scope: {prediction.scope.reason}"
-        return self._analysed(JobState.SKIPPED, reason, build if self._settings.results.report_skipped else list)
+        return self._analysed(JobState.SKIPPED, reason, encode if self._settings.results.report_skipped else list)
+
+    def _note(self, **found: SelectionOutcome | PredictionOutcome) -> None:
+        self._outcome = self._outcome.model_copy(update=found)
 
     def _read(self) -> tuple[Sequence[SeriesHeaders], Sequence[UnreadableFile]]:
         with self._stages.stage("verify", "checks the stored files") as tell:
@@ -115,70 +154,37 @@ class Analysis:
             except DeviceOutOfMemory as error:
                 raise OutOfResources(str(error)) from error
 
-    def _context(self) -> report.Context:
-        return report.Context(
+    def _context(self) -> Context:
+        return Context(
             settings=self._settings.results,
             destinations=self._settings.destinations,
             revision=self._task.revision,
             created_at=self._task.created_at,
-            software_version=self.outcome["software"],
+            software_version=self._outcome.software,
             predecessor=self._task.predecessors,
         )
 
-    def _analysed(self, state: JobState, reason: str, build: Callable[[], Iterable[report.Encoded]]) -> Analysed:
+    def _analysed(self, state: JobState, reason: str, encode: Callable[[], Iterable[Encoded]]) -> Analysed:
         with self._stages.stage("report", "builds the results"):
-            encoded = list(build())
+            encoded = list(encode())
         with self._stages.stage("store", "stores the results"):
             results = tuple(self._stored(each) for each in encoded)
         return Analysed(state=state, reason=reason, outcome=self.outcome, results=results)
 
-    def _stored(self, encoded: report.Encoded) -> ResultFile:
+    def _stored(self, encoded: Encoded) -> Outgoing:
         file = files.write(self._folder, encoded.sop_instance_uid, [encoded.content], area="results")
-        return ResultFile(
+        result = Result(
             sop_instance_uid=encoded.sop_instance_uid,
             sop_class_uid=encoded.sop_class_uid,
             series_instance_uid=encoded.series_instance_uid,
-            result_kind=encoded.kind,
+            job_id=self._task.job_id,
+            kind=encoded.kind,
             ordinal=encoded.ordinal,
             path=file.path,
             sha256=file.sha256,
             size_bytes=file.size_bytes,
-            destinations=encoded.destinations,
         )
-
-
-def selection_outcome(choice: Choice, unreadable: Sequence[UnreadableFile], folder: DataFolder) -> dict[str, Any]:
-    """The verdicts for `queue show`, as JSON."""
-    return {
-        "chosen": choice.chosen,
-        "series": [{**vars(verdict), "reason": str(verdict.reason)} for verdict in choice.verdicts],
-        "unreadable": [{"path": str(each.path.relative_to(folder.root)), "reason": each.reason} for each in unreadable],
-    }
-
-
-def prediction_outcome(prediction: Prediction) -> dict[str, Any]:
-    """The numbers for `queue show`, as JSON."""
-    return {
-        "model": {**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)},
-        "scope": {**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)},
-        "probability": prediction.probability,
-        "spread": prediction.spread,
-        "predictive_entropy": prediction.predictive_entropy,
-        "mutual_information": prediction.mutual_information,
-        "band": None if prediction.band is None else str(prediction.band),
-        "slices": [_slice_outcome(each) for each in prediction.slices],
-    }
-
-
-def _slice_outcome(each: SlicePrediction) -> dict[str, Any]:
-    source = each.slice.source
-    return {
-        "position_mm": None if each.slice.position_mm is None else round(each.slice.position_mm, 2),
-        "source": source.sop_instance_uid if source else None,
-        "frame": source.frame_number if source else None,
-        "probability": round(each.probability, 6),
-        "spread": round(each.spread, 6),
-    }
+        return Outgoing(result=result, destinations=encoded.destinations)
 
 
 def _summary(prediction: Prediction) -> str:

@@ -12,26 +12,44 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from node.config import Settings
+from node.patience import PASSING, patiently
 from node.retry import delay_s, spread
-from node.work.child import Child, ChildEnded
-from node.work.messages import Analysed, Failed, Predecessor, Progress, ResultFile, StoredInstance, Task
+from node.work.child import ChildEnded
+from node.work.messages import Analysed, Failed, Progress, Said, StoredInstance, Task
+from node.work.outcome import Outcome
 from storage import Database, instances, outbox, queue
-from storage.errors import DatabaseBusy, ResultConflict, StorageFull
+from storage.errors import ResultConflict
 from storage.outbox import NewDelivery
-from storage.records import Job, Proof, Result
+from storage.records import Job, Proof
 
 log = structlog.get_logger()
 
 TICK_S = 0.25
-DATABASE_PAUSE_S = 5.0
 STOP_SHARE = 0.7  # of the stop timeout; the rest is for giving back
 
 Answer = TypeVar("Answer")
+
+
+class Child(Protocol):
+    """Who works on the task, as an attempt sees it."""
+
+    def say(self, task: Task) -> None:
+        """Give it the task."""
+
+    def hear(self, within_s: float) -> Said | None:
+        """The next thing it says; None when it says nothing in time. Raises ChildEnded."""
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+
+    @property
+    def memory_mib(self) -> float:
+        """Its resident memory."""
 
 
 class Attempt:
@@ -53,39 +71,40 @@ class Attempt:
         self._db = db
         self._stop = stop
         self._tell = tell
-        self._stage = "starts"
+        self._progress = Progress(stage="starts")
         self._renewed_at_s = self._began_at_s = time.monotonic()
         self._stop_at_s = float("inf")
 
     def run(self) -> None:
         """Until the job ended, one way or the other.
 
-        Raises ChildEnded when the child is gone, LeaseLost when the job is; both after what there was to write down.
+        Raises ChildEnded when the child is gone, LeaseLost when the job is, both after what there was to write down;
+        and StoppedWaiting when the database did not take the end of the job before the stop.
         """
         task = task_of(self._db, self._job)
         self._child.say(task)
         while True:
             try:
-                message = self._child.hear(TICK_S)
+                heard = self._child.hear(TICK_S)
             except ChildEnded as ended:
                 self._give_back(str(ended), spread(delay_s(self._job.attempt, self._settings.worker)))
                 raise
-            match message:
+            match heard:
                 case Progress():
-                    self._stage = message.words
+                    self._progress = heard
                 case Analysed():
-                    return self._complete(message)
+                    return self._complete(heard)
                 case Failed(decision="hold"):
-                    self._hold(message)
+                    self._hold(heard)
                     self._child.say(task)
                 case Failed():
-                    return self._fail(message)
+                    return self._fail(heard)
             self._look_around()
 
     def _look_around(self) -> None:
         """Keep heart and lease beating; end the child when it is over a limit."""
         now_s = time.monotonic()
-        self._tell(job=self._job.job_id, stage=self._stage)
+        self._show()
         self._keep_lease(now_s)
         if self._stop.is_set():
             self._stop_at_s = min(self._stop_at_s, now_s + STOP_SHARE * self._settings.stop_timeout_s)
@@ -93,9 +112,11 @@ class Attempt:
             self._kill("the service stopped", 0.0)
         over = self._over_a_limit(now_s)
         if over is not None:
-            self._kill(
-                f"worker killed while it {self._stage}: {over}", delay_s(self._job.attempt, self._settings.worker)
-            )
+            reason = f"worker killed while it {self._progress.words}: {over}"
+            self._kill(reason, delay_s(self._job.attempt, self._settings.worker))
+
+    def _show(self) -> None:
+        self._tell(job=self._job.job_id, **self._progress.facts)
 
     def _over_a_limit(self, now_s: float) -> str | None:
         limits = self._settings.worker
@@ -111,18 +132,19 @@ class Attempt:
         raise ChildEnded(reason)
 
     def _keep_lease(self, now_s: float) -> None:
+        """Tried again at the next look around, not waited for: the limits are watched meanwhile."""
         lease_s = self._settings.worker.lease_s
         if now_s - self._renewed_at_s < lease_s / 3:
             return
         try:
             self._job = queue.renew(self._db, self._job, lease_s, _now())
             self._renewed_at_s = now_s
-        except (DatabaseBusy, StorageFull) as error:
+        except PASSING as error:
             log.warning("lease not renewed", job_id=self._job.job_id, reason=str(error))
 
     def _hold(self, failed: Failed) -> None:
         """Wait with the lease held; what is waited for costs the job neither attempts nor time."""
-        self._stage = f"waits: {failed.reason}"
+        self._progress = Progress(stage=f"waits: {failed.reason}")
         log.warning("job waits", job_id=self._job.job_id, reason=failed.reason, wait_s=failed.delay_s)
         until_s = time.monotonic() + failed.delay_s
         while time.monotonic() < until_s:
@@ -131,25 +153,29 @@ class Attempt:
             time.sleep(TICK_S)
 
     def _complete(self, analysed: Analysed) -> None:
-        job, results = self._job, [_result(self._job, each) for each in analysed.results]
+        job, results = self._job, [each.result for each in analysed.results]
         deliveries = [
-            NewDelivery(each.sop_instance_uid, name, self._proof(name))
+            NewDelivery(each.result.sop_instance_uid, name, self._proof(name))
             for each in analysed.results
             for name in each.destinations
         ]
-        outcome = {**analysed.outcome, "attempt": job.attempt}
+        row = self._row(analysed.outcome)
         try:
             self._persist(
                 lambda: outbox.complete(
-                    self._db, job, analysed.state, results, deliveries, outcome, analysed.reason, _now()
+                    self._db, job, analysed.state, results, deliveries, row, analysed.reason, _now()
                 )
             )
         except ResultConflict as conflict:
             reason = str(conflict)
-            self._persist(lambda: queue.fail(self._db, job, reason, outcome, _now()))
+            self._persist(lambda: queue.fail(self._db, job, reason, row, _now()))
             log.error("job failed", job_id=job.job_id, reason=reason)  # noqa: TRY400 (the reason is the whole story)
         else:
             log.info("job ended", job_id=job.job_id, state=analysed.state, results=len(results), reason=analysed.reason)
+
+    def _row(self, outcome: Outcome) -> dict[str, Any]:
+        """The outcome as the job keeps it, with the attempt that the claim counted."""
+        return outcome.model_copy(update={"attempt": self._job.attempt}).as_row()
 
     def _proof(self, destination: str) -> Proof:
         found = self._settings.destination(destination)
@@ -160,7 +186,8 @@ class Attempt:
             self._give_back(failed.reason, failed.delay_s)
             return
         log.error("job failed", job_id=self._job.job_id, reason=failed.reason)
-        self._persist(lambda: queue.fail(self._db, self._job, failed.reason, failed.outcome, _now()))
+        row = self._row(failed.outcome) if failed.outcome else None
+        self._persist(lambda: queue.fail(self._db, self._job, failed.reason, row, _now()))
 
     def _give_back(self, reason: str, wait_s: float) -> None:
         now = _now()
@@ -172,15 +199,14 @@ class Attempt:
         )
 
     def _persist(self, write: Callable[[], Answer]) -> Answer:
-        """Write to the database, however long it is busy or full; give up only at the stop."""
-        while True:
-            try:
-                return write()
-            except (DatabaseBusy, StorageFull) as error:
-                log.warning("the database does not take the end of a job", job_id=self._job.job_id, reason=str(error))
-                if self._stop.wait(DATABASE_PAUSE_S):
-                    raise
-                self._tell(job=self._job.job_id, stage=f"waits: {error}")
+        """Write the end of the job, however long it takes; give up only at the stop."""
+
+        def waits(reason: str) -> None:
+            self._progress = Progress(stage=f"waits: {reason}")
+            self._show()
+
+        words = "the database does not take the end of a job"
+        return patiently(write, self._stop, words, waits, job_id=self._job.job_id)
 
 
 def task_of(db: Database, job: Job) -> Task:
@@ -195,20 +221,8 @@ def task_of(db: Database, job: Job) -> Task:
             StoredInstance(sop_instance_uid=each.sop_instance_uid, path=each.path, sha256=each.sha256)
             for each in instances.of_study(db, job.study_instance_uid, up_to_revision=job.revision)
         ),
-        predecessors=tuple(
-            Predecessor(
-                sop_class_uid=each.sop_class_uid,
-                sop_instance_uid=each.sop_instance_uid,
-                series_instance_uid=each.series_instance_uid,
-            )
-            for each in outbox.previous_report(db, job.study_instance_uid, job.revision)
-        ),
+        predecessors=tuple(outbox.previous_report(db, job.study_instance_uid, job.revision)),
     )
-
-
-def _result(job: Job, file: ResultFile) -> Result:
-    values: dict[str, Any] = file.model_dump(exclude={"destinations", "result_kind"})
-    return Result(job_id=job.job_id, kind=file.result_kind, **values)
 
 
 def _now() -> datetime:

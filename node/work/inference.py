@@ -20,9 +20,9 @@ from node.config import Settings, Worker
 from node.errors import ConfigurationError, NodeError
 from node.logs import safe_text
 from node.process.hardening import CONFIGURATION_EXIT, die_with_parent, first_to_go, harden
-from node.retry import PATIENT, GiveUp, decide
+from node.retry import RETRY_FOREVER, GiveUp, decide
 from node.work.analysis import Analysis
-from node.work.messages import Failed, Message, Progress, Ready, Task
+from node.work.messages import Failed, Line, Progress, Ready, Task
 from storage import DataFolder
 from storage.errors import StorageError
 
@@ -47,11 +47,11 @@ def main() -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(CONFIGURATION_EXIT)
-    channel.write(ready.line())
+    channel.write(ready.encoded())
     folder = DataFolder(settings.data_folder)
     while line := sys.stdin.buffer.readline():
         answer = work_on(Task.model_validate_json(line), settings, folder, predictor, channel)
-        channel.write(answer.line())
+        channel.write(answer.encoded())
         if isinstance(answer, Failed) and answer.clean_start:
             sys.exit(CLEAN_START_EXIT)
 
@@ -85,7 +85,7 @@ def load(worker: Worker) -> tuple[Predictor, Ready]:
     return predictor, ready
 
 
-def work_on(task: Task, settings: Settings, folder: DataFolder, predictor: Predictor, channel: BinaryIO) -> Message:
+def work_on(task: Task, settings: Settings, folder: DataFolder, predictor: Predictor, channel: BinaryIO) -> Line:
     """Analysed, or Failed with the decision what to do next."""
     structlog.contextvars.bind_contextvars(job_id=task.job_id)
     analysis = Analysis(task, settings, folder, predictor, Teller(channel))
@@ -99,12 +99,13 @@ def _failed(error: Exception, task: Task, settings: Settings, analysis: Analysis
     foreseen = isinstance(error, NodeError | StorageError)
     if not foreseen:
         log.error("an error that nobody foresaw", exc_info=error)
-    outcome = {**analysis.outcome, "error": f"{type(error).__name__}: {safe_text(error)}"}
+    said = f"{type(error).__name__}: {safe_text(error)}"
+    outcome = analysis.outcome.model_copy(update={"error": said})
     decision = decide(error, task.attempt, settings.worker)
     if isinstance(decision, GiveUp):
         return Failed(decision="give up", reason=decision.reason, outcome=outcome, clean_start=not foreseen)
     return Failed(
-        decision="hold" if isinstance(error, PATIENT) else "retry",
+        decision="hold" if isinstance(error, RETRY_FOREVER) else "retry",
         reason=decision.reason,
         delay_s=decision.delay_s,
         outcome=outcome,
@@ -126,7 +127,7 @@ class Teller:
         now_s = time.monotonic()
         if stage != self._stage or now_s - self._told_at_s >= PROGRESS_EVERY_S:
             self._stage, self._told_at_s = stage, now_s
-            self._channel.write(Progress(stage=stage, done=done, of=of).line())
+            self._channel.write(Progress(stage=stage, done=done, of=of).encoded())
 
 
 def _own_channel() -> BinaryIO:

@@ -6,26 +6,27 @@
 JSON and not pickle: the child decodes what strangers sent, and its parent must not run what it says.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from node.work.outcome import Outcome
+from storage.records import Result
 from storage.states import JobState
 
 
-class Message(BaseModel):
-    """One line."""
+class Line(BaseModel):
+    """Anything that one says to the other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def line(self) -> bytes:
+    def encoded(self) -> bytes:
         """As it goes through the pipe."""
         return self.model_dump_json().encode() + b"\n"
 
 
-class StoredInstance(Message):
+class StoredInstance(Line):
     """Where an instance lies, relative to the data folder, and its stored digest."""
 
     sop_instance_uid: str
@@ -33,15 +34,7 @@ class StoredInstance(Message):
     sha256: str
 
 
-class Predecessor(Message):
-    """A report of an older revision of the study, which the new one replaces."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-
-
-class Task(Message):
+class Task(Line):
     """One attempt at one job."""
 
     job_id: int
@@ -50,10 +43,10 @@ class Task(Message):
     attempt: int
     created_at: datetime
     instances: tuple[StoredInstance, ...]
-    predecessors: tuple[Predecessor, ...] = ()
+    predecessors: tuple[Result, ...] = ()  # the reports of an older revision, which the new ones replace
 
 
-class Ready(Message):
+class Ready(Line):
     """The bundle is loaded, and the device is the configured one."""
 
     kind: Literal["ready"] = "ready"
@@ -71,13 +64,18 @@ class Ready(Message):
         return self.model_dump(exclude={"kind"})
 
 
-class Progress(Message):
-    """What is being done, and how far it is where that can be counted."""
+class Progress(Line):
+    """What is being done, and how far it is; `of` is 0 where that cannot be counted."""
 
     kind: Literal["progress"] = "progress"
     stage: str
     done: int = 0
     of: int = 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the sign of life, and whoever reads it."""
+        return self.model_dump(exclude={"kind"})
 
     @property
     def words(self) -> str:
@@ -89,31 +87,24 @@ class Progress(Message):
         return f"{self.stage}, {self.done} of {self.of}" if self.of else self.stage
 
 
-class ResultFile(Message):
-    """An encoded result, durable in the data folder but not yet noted in the database."""
+class Outgoing(Line):
+    """A result whose file is durable, but not yet noted in the database, and the names of those who get it."""
 
-    sop_instance_uid: str
-    sop_class_uid: str
-    series_instance_uid: str
-    result_kind: str
-    ordinal: int
-    path: str
-    sha256: str
-    size_bytes: int
+    result: Result
     destinations: tuple[str, ...]
 
 
-class Analysed(Message):
+class Analysed(Line):
     """The study is read: REPORTED or SKIPPED."""
 
     kind: Literal["analysed"] = "analysed"
     state: JobState
     reason: str
-    outcome: Mapping[str, Any]
-    results: tuple[ResultFile, ...]
+    outcome: Outcome
+    results: tuple[Outgoing, ...]
 
 
-class Failed(Message):
+class Failed(Line):
     """The attempt failed.
 
     hold: nothing is wrong with the job or the worker (no disk space): the same attempt goes on after `delay_s`.
@@ -124,7 +115,7 @@ class Failed(Message):
     decision: Literal["retry", "give up", "hold"]
     reason: str
     delay_s: float = 0.0
-    outcome: Mapping[str, Any] = Field(default_factory=dict)
+    outcome: Outcome | None = None
     clean_start: bool = False
 
 

@@ -9,6 +9,7 @@ job that kills its worker again and again runs out of attempts. Only the watchdo
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -16,40 +17,40 @@ from functools import partial
 import structlog
 
 from node.config import Settings
+from node.patience import StoppedWaiting, patiently
 from node.process.hardening import RestartDelay
-from node.process.role import Place, take_place
+from node.process.role import ProcessRole, take_role
 from node.work.attempt import Attempt
-from node.work.child import Child, ChildEnded
+from node.work.child import ChildEnded, InferenceChild
 from node.work.messages import Ready
 from storage import queue
-from storage.errors import DatabaseBusy, FolderInUse, LeaseLost, StorageFull
+from storage.errors import FolderInUse, LeaseLost
 from storage.records import Job
 
 log = structlog.get_logger()
 
 TICK_S = 0.1
-DATABASE_PAUSE_S = 5.0
 MAXIMUM_WORKERS = 64
 
 
 def work(settings: Settings, stop: threading.Event, name: str | None = None) -> None:
     """Work until `stop`. The name is "worker-1" and so on; by default the first that is free.
 
-    Whoever holds the place of a name knows that a lease under it is a dead worker's, and gives it back at once.
+    Whoever holds the role of this name knows that a lease under it is a dead worker's, and gives it back at once.
 
     Raises ConfigurationRefused when the bundle or the device is not what the settings say, ChildEnded when the process
-    that loads them dies of it, FolderInUse when the place is taken.
+    that loads them dies of it, FolderInUse when the role is taken.
     """
     with ExitStack() as held:
-        place = held.enter_context(take_place(settings, name)) if name else _first_free(held, settings)
-        queue.release(place.db, f"{place.name}:", datetime.now(UTC))
-        Watchdog(settings, place, stop).run()
+        role = held.enter_context(take_role(settings, name)) if name else _first_free(held, settings)
+        queue.release(role.db, f"{role.name}:", datetime.now(UTC))
+        Watchdog(settings, role, stop).run()
 
 
-def _first_free(held: ExitStack, settings: Settings) -> Place:
+def _first_free(held: ExitStack, settings: Settings) -> ProcessRole:
     for number in range(1, MAXIMUM_WORKERS + 1):
         with suppress(FolderInUse):
-            return held.enter_context(take_place(settings, f"worker-{number}", wait_s=0))
+            return held.enter_context(take_role(settings, f"worker-{number}", wait_s=0))
     raise FolderInUse(f"{settings.data_folder}: {MAXIMUM_WORKERS} workers run already")
 
 
@@ -57,18 +58,18 @@ class Watchdog:
     """Keeps one child ready, claims jobs and sees each through."""
 
     def __init__(
-        self, settings: Settings, place: Place, stop: threading.Event, module: str = "node.work.inference"
+        self, settings: Settings, role: ProcessRole, stop: threading.Event, module: str = "node.work.inference"
     ) -> None:
         """`module` is what the child runs."""
         self._settings = settings
-        self._db = place.db
-        self._heart = place.heart
-        self._owner = f"{place.name}:{os.getpid()}"
+        self._db = role.db
+        self._heart = role.heart
+        self._owner = f"{role.name}:{os.getpid()}"
         self._stop = stop
         self._module = module
         self._delay = RestartDelay()
         self._start_at_s = 0.0
-        self._child: Child | None = None
+        self._child: InferenceChild | None = None
         self._bundle: Ready | None = None
         self._was_ready = False
 
@@ -82,9 +83,11 @@ class Watchdog:
                 try:
                     self._round()
                 except ChildEnded as ended:
-                    self._bury(ended)
+                    self._plan_restart(ended)
+                except StoppedWaiting as stopped:
+                    log.warning("stopped", reason=str(stopped))
         finally:
-            self._let_go()
+            self._end_child()
 
     def _round(self) -> None:
         child = self._ready_child()
@@ -92,7 +95,7 @@ class Watchdog:
             return
         tell = partial(self._heart.beat, "ready", **self._bundle.facts)
         tell(stage="waits for a job")
-        job = self._claim()
+        job = self._claim(child, tell)
         if job is None:
             self._stop.wait(TICK_S)
             return
@@ -101,12 +104,12 @@ class Watchdog:
             Attempt(job, child, self._settings, self._db, self._stop, tell).run()
         except LeaseLost as lost:
             log.warning("job dropped", job_id=job.job_id, reason=str(lost))
-            self._let_go()  # it still works on what nobody wants
+            self._end_child()  # it still works on what nobody wants
 
-    def _ready_child(self) -> Child | None:
+    def _ready_child(self) -> InferenceChild | None:
         """The child, once it can take a task; it is started when it is time to, and heard while it loads."""
         if self._child is None and time.monotonic() >= self._start_at_s:
-            self._child = Child(self._settings, self._module)
+            self._child = InferenceChild(self._settings, self._module)
         if self._child is None:
             self._heart.beat("starting", stage="waits before the worker process is started again")
             self._stop.wait(TICK_S)
@@ -120,28 +123,35 @@ class Watchdog:
             return None
         return self._child
 
-    def _bury(self, ended: ChildEnded) -> None:
+    def _plan_restart(self, ended: ChildEnded) -> None:
         """The child is dead; a next one starts after a delay that grows while they do not live long."""
         if not self._was_ready:
             raise ended
         if self._stop.is_set():
-            self._let_go()
+            self._end_child()
             return
         lived_s = time.monotonic() - self._child.started_at_s if self._child else 0.0
-        self._let_go()
+        self._end_child()
         wait_s = self._delay.after(lived_s)
         self._start_at_s = time.monotonic() + wait_s
         log.error("worker process ended", reason=str(ended), restart_in_s=wait_s)
 
-    def _let_go(self) -> None:
+    def _end_child(self) -> None:
         if self._child is not None:
             self._child.kill()
         self._child = self._bundle = None
 
-    def _claim(self) -> Job | None:
-        try:
-            return queue.claim(self._db, self._owner, self._settings.worker.lease_s, datetime.now(UTC))
-        except (DatabaseBusy, StorageFull) as error:
-            log.warning("no job can be claimed", reason=str(error))
-            self._stop.wait(DATABASE_PAUSE_S)
-            return None
+    def _claim(self, child: InferenceChild, tell: Callable[..., None]) -> Job | None:
+        """The next job. A child that ends while the database is busy raises ChildEnded, and costs no job an attempt."""
+
+        def waits(reason: str) -> None:
+            tell(stage=f"waits: {reason}")
+            child.hear(0)
+
+        lease_s = self._settings.worker.lease_s
+        return patiently(
+            lambda: queue.claim(self._db, self._owner, lease_s, datetime.now(UTC)),
+            self._stop,
+            "no job can be claimed",
+            waits,
+        )

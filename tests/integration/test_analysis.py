@@ -1,7 +1,7 @@
 """From stored files to encoded results, with a real network of a small size: what a job's child does."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -17,9 +17,10 @@ from node.config import Destination, Settings
 from node.errors import MixedPatients, UnreadableInstance
 from node.series.choice import nothing_to_read
 from node.work.analysis import Analysis
-from node.work.messages import Analysed, Predecessor, StoredInstance, Task
+from node.work.messages import Analysed, StoredInstance, Task
 from storage import DataFolder, files
 from storage.errors import FileAltered
+from storage.records import Result
 from storage.states import JobState
 from tests import factories
 
@@ -49,15 +50,15 @@ def stored(folder: DataFolder, datasets: Sequence[Dataset]) -> tuple[StoredInsta
     return tuple(sorted(found, key=lambda each: each.sop_instance_uid))  # as storage gives them
 
 
-def analysed(
+def analysis(
     folder: DataFolder,
     predictor: Predictor,
     instances: tuple[StoredInstance, ...],
     *,
-    predecessors: tuple[Predecessor, ...] = (),
+    predecessors: tuple[Result, ...] = (),
     told: list[str] | None = None,
     **settings: Any,
-) -> Analysed:
+) -> Analysis:
     task = Task(
         job_id=1,
         study_instance_uid="1.2.3",
@@ -70,15 +71,21 @@ def analysed(
     pacs = Destination(name="pacs", ae_title="PACS", host="h", port=1)
     chosen = Settings(data_folder=folder.root, destinations=(pacs,), **settings)
     heard = told if told is not None else []
-    return Analysis(task, chosen, folder, predictor, lambda stage, done, of: heard.append(stage)).run()
+    return Analysis(task, chosen, folder, predictor, lambda stage, done, of: heard.append(stage))
+
+
+def analysed(
+    folder: DataFolder, predictor: Predictor, instances: tuple[StoredInstance, ...], **options: Any
+) -> Analysed:
+    return analysis(folder, predictor, instances, **options).run()
 
 
 def kinds(answer: Analysed) -> list[str]:
-    return [each.result_kind for each in answer.results]
+    return [each.result.kind for each in answer.results]
 
 
 def read(folder: DataFolder, answer: Analysed, kind: str) -> Dataset:
-    (path,) = (each.path for each in answer.results if each.result_kind == kind)
+    (path,) = (each.result.path for each in answer.results if each.result.kind == kind)
     return dcmread(folder.path(path))
 
 
@@ -87,40 +94,68 @@ def test_a_study_becomes_captures_and_a_report_and_every_step_is_told(folder: Da
     answer = analysed(folder, predictor, stored(folder, factories.mr_series()), told=told)
     assert answer.state is JobState.REPORTED
     assert kinds(answer) == ["summary", *["overlay"] * 12, "sr_comprehensive"]
-    assert [each.ordinal for each in answer.results] == list(range(14))
+    assert [each.result.ordinal for each in answer.results] == list(range(14))
     assert {each.destinations for each in answer.results} == {("pacs",)}
     for each in answer.results:
-        assert files.verify(folder, each.path, each.sha256)
+        assert files.verify(folder, each.result.path, each.result.sha256)
     stages = ["verify", "headers", "selection", "volume", "prediction", "report", "store"]
-    assert list(answer.outcome["timings_s"]) == stages
+    assert list(answer.outcome.timings_s) == stages
     assert list(dict.fromkeys(told))[-3:] == ["predicts", "builds the results", "stores the results"]
-    prediction = answer.outcome["prediction"]
-    assert 0 < prediction["probability"] < 1
-    assert f"{prediction['probability']:.1%}" in answer.reason
+    prediction = answer.outcome.prediction
+    assert prediction is not None
+    assert prediction.probability is not None
+    assert 0 < prediction.probability < 1
+    assert f"{prediction.probability:.1%}" in answer.reason
     assert "UNTRAINED" in answer.reason
-    assert json.loads(answer.line())["outcome"] == answer.outcome
+    assert Analysed.model_validate_json(answer.encoded()) == answer
+
+
+def test_each_step_can_be_run_alone_and_the_outcome_says_what_was_found_so_far(
+    folder: DataFolder, predictor: Predictor
+) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysis(folder, predictor, instances)
+    study = first.read()
+    assert study.choice.look is not None
+    assert study.choice.look.shape == (64, 128, 128)
+    assert first.outcome.selection is not None
+    assert (first.outcome.prediction, list(first.outcome.timings_s)[-1]) == (None, "prediction")
+
+    prediction = analysis(folder, predictor, instances).predict(study)
+    assert prediction is not None
+    assert prediction.probability is not None
+
+    other = replace(prediction, probability=0.999, spread=0.001)
+    answer = analysis(folder, predictor, instances).report(study, other)
+    assert answer.state is JobState.REPORTED
+    assert "99.9%" in answer.reason
+    assert answer.outcome.prediction is None  # this analysis predicted nothing
+    report = read(folder, answer, "sr_comprehensive")
+    assert report.StudyInstanceUID == study.choice.look.series.headers[0].StudyInstanceUID
+
+    nothing = analysis(folder, predictor, instances)
+    assert nothing.predict(replace(study, chosen=replace(study.chosen, volume=None))) is None
+    assert nothing.report(study, None).state is JobState.SKIPPED
 
 
 def test_the_same_study_gives_the_same_bytes_again(folder: DataFolder, predictor: Predictor) -> None:
     series = factories.mr_series()
     first = analysed(folder, predictor, stored(folder, series))
     again = analysed(folder, predictor, stored(folder, series[::-1]))  # another order of arrival
-    assert [(each.sop_instance_uid, each.sha256) for each in first.results] == [
-        (each.sop_instance_uid, each.sha256) for each in again.results
+    assert [(each.result.sop_instance_uid, each.result.sha256) for each in first.results] == [
+        (each.result.sop_instance_uid, each.result.sha256) for each in again.results
     ]
 
 
 def test_a_new_revision_names_its_predecessor_and_has_uids_of_its_own(folder: DataFolder, predictor: Predictor) -> None:
     instances = stored(folder, factories.mr_series())
     first = analysed(folder, predictor, instances[:-1])
-    report = first.results[-1]
-    names = ("sop_class_uid", "sop_instance_uid", "series_instance_uid")
-    before = Predecessor(**{name: getattr(report, name) for name in names})
-    second = analysed(folder, predictor, instances, predecessors=(before,))
+    report = first.results[-1].result
+    second = analysed(folder, predictor, instances, predecessors=(report,))
     dataset = read(folder, second, "sr_comprehensive")
     item = dataset.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert item.ReferencedSOPInstanceUID == report.sop_instance_uid
-    uids = [{each.sop_instance_uid for each in answer.results} for answer in (first, second)]
+    uids = [{each.result.sop_instance_uid for each in answer.results} for answer in (first, second)]
     assert uids[0].isdisjoint(uids[1])
 
 
@@ -139,9 +174,10 @@ def test_a_study_without_a_readable_series_is_skipped_with_a_report_that_says_wh
     assert answer.state is JobState.SKIPPED
     assert answer.reason == "no series that the model can read: not T1-weighted"
     assert kinds(answer) == ["sr_text"]
-    (verdict,) = answer.outcome["selection"]["series"]
-    assert (verdict["eligible"], verdict["reason"]) == (False, "not T1-weighted")
-    assert answer.outcome["selection"]["chosen"] is None
+    assert answer.outcome.selection is not None
+    (verdict,) = answer.outcome.selection.series
+    assert (verdict.eligible, verdict.reason) == (False, "not T1-weighted")
+    assert answer.outcome.selection.chosen is None
     silent = analysed(folder, predictor, stored(folder, t2), results={"report_skipped": False})
     assert (silent.state, kinds(silent)) == (JobState.SKIPPED, [])
 
@@ -152,7 +188,8 @@ def test_what_is_no_head_is_skipped_and_not_classified(folder: DataFolder, predi
     answer = analysed(folder, predictor, instances)
     assert answer.state is JobState.SKIPPED
     assert answer.reason.startswith("outside the model's scope: ")
-    assert answer.outcome["prediction"]["probability"] is None
+    assert answer.outcome.prediction is not None
+    assert answer.outcome.prediction.probability is None
     assert kinds(answer)[-1] == "sr_comprehensive"
     assert analysed(folder, predictor, instances, results={"report_skipped": False}).results == ()
 
@@ -165,10 +202,11 @@ def test_a_series_that_makes_no_volume_is_refused_and_the_next_best_is_read(
     limit = 64 * 128 * 128 * 4 // 2**20 + 1  # MiB: the larger of the two does not fit
     answer = analysed(folder, predictor, stored(folder, [*large, *small]), worker={"maximum_volume_mib": limit})
     assert answer.state is JobState.REPORTED
-    verdicts = {each["description"]: each for each in answer.outcome["selection"]["series"]}
-    assert verdicts["T1 large"]["eligible"] is False
-    assert verdicts["T1 large"]["reason"] == "larger than the limit"
-    assert answer.outcome["selection"]["chosen"] == verdicts["T1 small"]["series_instance_uid"]
+    assert answer.outcome.selection is not None
+    verdicts = {each.description: each for each in answer.outcome.selection.series}
+    assert verdicts["T1 large"].eligible is False
+    assert verdicts["T1 large"].reason == "larger than the limit"
+    assert answer.outcome.selection.chosen == verdicts["T1 small"].series_instance_uid
 
 
 def test_two_patients_in_one_study_are_never_mixed(folder: DataFolder, predictor: Predictor) -> None:
@@ -202,10 +240,11 @@ def test_a_study_in_which_nothing_can_be_read_is_an_error(folder: DataFolder, pr
 def test_our_own_results_in_the_study_change_nothing(folder: DataFolder, predictor: Predictor) -> None:
     instances = stored(folder, factories.mr_series())
     first = analysed(folder, predictor, instances)
-    own = [dcmread(folder.path(each.path)) for each in first.results]
+    own = [dcmread(folder.path(each.result.path)) for each in first.results]
     returned = stored(folder, own)
     again = analysed(folder, predictor, (*instances, *returned))
-    assert [each.sop_instance_uid for each in again.results] == [each.sop_instance_uid for each in first.results]
+    uids = [[each.result.sop_instance_uid for each in answer.results] for answer in (first, again)]
+    assert uids[0] == uids[1]
     alone = analysed(folder, predictor, returned)
     assert (alone.state, alone.reason, alone.results) == (JobState.SKIPPED, "nothing but results of this node", ())
 

@@ -138,15 +138,18 @@ def test_all_four_read_the_same_series_for_the_same_reasons(
     inspected = command("inspect", *where)
     (predicted,) = command("predict", *where)
 
-    selection = served.outcome["selection"]
-    assert uids[selection["chosen"]] == case.read
+    selection, prediction = served.outcome.selection, served.outcome.prediction
+    assert selection is not None
+    assert prediction is not None
+    assert selection.chosen is not None
+    assert uids[selection.chosen] == case.read
     assert uids[inspected["chosen"]] == case.read
     assert uids[predicted["series_instance_uid"]] == case.read
-    for verdicts in (selection["series"], inspected["series"]):
+    for verdicts in ([vars(each) for each in selection.series], inspected["series"]):
         assert {each["series_number"]: each["reason"] for each in verdicts if not each["eligible"]} == case.refused
     tried = {uids[uid]: reason.split(":")[0] for uid, reason in predicted["refused"].items()}
     assert tried == {number: why for number, why in case.refused.items() if why != "result of this node"}
-    assert served.outcome["prediction"]["probability"] == predicted["probability"]
+    assert prediction.probability == predicted["probability"]
 
     limits = Limits.of(Settings(**case.settings), Manifest(trained=False))
     found = list(dicom_sources(sorted(files.rglob("*.dcm")), limits))

@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from io import BytesIO
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmwrite
@@ -14,6 +15,7 @@ from node.config import DeliverySettings, Settings
 from node.config import Destination as Configured
 from node.deliver.courier import Courier, refuse_unconfigured
 from storage import Database, files, outbox, queue
+from storage.errors import DatabaseBusy, StorageFull
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof, Result
 from storage.states import DeliveryState, JobState
@@ -54,7 +56,14 @@ def _encoded(db: Database, job: Job, ordinal: int) -> Result:
     return Result(*uids, job.job_id, kind, ordinal, file.path, file.sha256, file.size_bytes)
 
 
-def courier(db: Database, port: int, name: str = "pacs", proof: str = "none", **delivery: float) -> Courier:
+def courier(
+    db: Database,
+    port: int,
+    name: str = "pacs",
+    proof: str = "none",
+    stop: threading.Event | None = None,
+    **delivery: float,
+) -> Courier:
     chosen = {"backoff_s": 0.05, "maximum_backoff_s": 0.2, "timeout_s": 2.0, "commitment_timeout_s": 600.0, **delivery}
     configured = Configured(name=name, ae_title="PACS", host="127.0.0.1", port=port, proof=proof)  # type: ignore[arg-type]
     settings = Settings(
@@ -62,7 +71,7 @@ def courier(db: Database, port: int, name: str = "pacs", proof: str = "none", **
         delivery=DeliverySettings(**chosen),  # type: ignore[arg-type]
         destinations=(configured,),
     )
-    return Courier(configured, settings, db.folder, db, threading.Event())
+    return Courier(configured, settings, db.folder, db, stop or threading.Event())
 
 
 def carry(carrier: Courier, db: Database, job: Job, *until: JobState) -> Job:
@@ -278,6 +287,32 @@ def test_what_was_sent_to_a_destination_that_left_but_not_proved_is_ended_too(db
     assert states(db, job) == [SENT] * (CAPTURES + 1)
     refuse_unconfigured(db, Settings(), now())
     assert states(db, job) == [REFUSED] * (CAPTURES + 1)
+
+
+def test_a_busy_database_and_a_full_disk_are_waited_out_and_a_stop_ends_the_waiting(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.patience.PAUSE_S", 0.01)
+    job, claim, refusals = reported(db), outbox.claim, [DatabaseBusy("held"), StorageFull("no space")]
+
+    def refuse(*arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return claim(*arguments)
+
+    monkeypatch.setattr("storage.outbox.claim", refuse)
+    with destination() as pacs:
+        stop = threading.Event()
+        thread = threading.Thread(target=courier(db, pacs.port, stop=stop).run, daemon=True)
+        thread.start()
+        wait_until(lambda: queue.get(db, job.job_id).state is JobState.DONE, "the results to be sent", 10)
+        refusals.extend([DatabaseBusy("held")] * 10_000)
+        time.sleep(0.2)
+        assert thread.is_alive()
+        stop.set()
+        thread.join(5)
+    assert not thread.is_alive()
+    assert len(pacs.uids) == CAPTURES + 1
 
 
 def test_a_silent_courier_is_noticed(db: Database) -> None:

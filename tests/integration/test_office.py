@@ -77,7 +77,7 @@ def test_a_file_that_a_crash_left_without_a_row_is_registered_at_the_start(db: D
 
 
 def test_one_office_at_a_time(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(role, "PREDECESSOR_ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr(role, "HOLDER_LEAVES_WITHIN_S", 0.1)
     with db.folder.lock("office"), pytest.raises(FolderInUse):
         run_office(settings(db), threading.Event())
 

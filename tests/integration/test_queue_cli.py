@@ -14,48 +14,33 @@ from node.process.heartbeat import Heartbeat
 from storage import Database, instances, outbox, queue, studies
 from storage.states import DeliveryState, JobState
 from tests import stored
+from tests.outcomes import WRITTEN, series
 
 STUDY = "1.2.826.0.1.3680043.8.498.12345678901234567890123456789012345678"  # long, as they are
 OUTCOME: dict[str, Any] = {
-    "software": "0.1.0",
+    **json.loads(WRITTEN),
     "timings_s": {"verify": 0.02, "prediction": 1.25},
     "selection": {
         "chosen": "1.2.3.1",
         "series": [
-            {
-                "series_instance_uid": "1.2.3.1",
-                "series_number": 3,
-                "description": "T1 [bold]MPRAGE[/bold]",
-                "modality": "MR",
-                "instances": 170,
-                "eligible": True,
-                "score": 92.5,
-                "reason": "eligible",
-                "detail": "3D inversion-prepared gradient echo",
-            },
-            {
-                "series_instance_uid": "1.2.3.2",
-                "series_number": None,
-                "description": "evil\x1b[2Jname",
-                "modality": "MR",
-                "instances": 24,
-                "eligible": False,
-                "score": 0.0,
-                "reason": "not T1-weighted",
-                "detail": "TE 90 ms",
-            },
+            series("1.2.3.1", description="T1 [bold]MPRAGE[/bold]"),
+            series(
+                "1.2.3.2",
+                series_number=None,
+                description="evil\x1b[2Jname",
+                eligible=False,
+                score=0.0,
+                reason="not T1-weighted",
+                detail="TE 90 ms",
+            ),
         ],
         "unreadable": [{"path": "instances/aa/bb", "reason": "not a DICOM file"}],
     },
     "prediction": {
-        "model": {"name": "neurossl", "version": "1", "sha256": "ab" * 32, "trained": False},
-        "scope": {"inside": True, "reason": "looks like a head", "measurements": {}},
+        **json.loads(WRITTEN)["prediction"],
         "probability": 0.8234,
         "spread": 0.031,
-        "predictive_entropy": 0.5,
-        "mutual_information": 0.01,
         "band": "high likelihood",
-        "slices": [{"position_mm": -10.0, "source": "1.2.3.1.1", "frame": None, "probability": 0.8, "spread": 0.05}],
     },
 }
 
@@ -182,7 +167,7 @@ def test_everything_about_a_job_as_json_is_complete(db: Database, config: Path) 
     job_id = a_reported_job(db)
     found = asked(config, "show", str(job_id))
     assert set(found) == {"job", "study", "outcome", "results", "deliveries", "events"}
-    assert found["outcome"] == OUTCOME
+    assert found["outcome"] == {**OUTCOME, "version": 1}
     assert found["study"]["instances"] == 1
     assert [each["kind"] for each in found["results"]] == ["overlay", "sr_comprehensive"]
     assert [(each["destination"], each["state"]) for each in found["deliveries"]] == [("pacs", "pending")] * 2
@@ -193,9 +178,13 @@ def test_everything_about_a_job_as_json_is_complete(db: Database, config: Path) 
 def test_a_running_job_says_what_it_does(db: Database, config: Path) -> None:
     job = stored.running(db)
     with Heartbeat(db.folder.path("locks"), "worker-1") as worker:
-        worker.beat("ready", job=job.job_id, stage="predicts, 12 of 61")
+        worker.beat("ready", job=job.job_id, stage="predicts", done=12, of=61)
         assert "predicts, 12 of 61" in run(config, "show", str(job.job_id)).stdout
-        assert asked(config, "show", str(job.job_id))["job"]["stage"] == "predicts, 12 of 61"
+        found = asked(config, "show", str(job.job_id))["job"]
+        assert found["stage"] == "predicts, 12 of 61"
+        assert found["progress"] == {"stage": "predicts", "done": 12, "of": 61}
+    found = asked(config, "show", str(job.job_id))["job"]
+    assert (found["stage"], found["progress"]) == (None, None)
 
 
 def test_a_job_without_outcome_is_shown_too(db: Database, config: Path) -> None:

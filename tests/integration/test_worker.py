@@ -1,6 +1,7 @@
 """The worker's watchdog against children that do what a hostile study might make them do."""
 
-import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -13,24 +14,26 @@ import pytest
 
 from node.config import Destination, Settings
 from node.process.heartbeat import Heartbeat, pulse
-from node.process.role import Place
+from node.process.role import ProcessRole
 from node.work.child import ChildEnded, ConfigurationRefused
-from node.work.messages import Analysed, Failed, Message, Progress, Ready
+from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
-from storage.errors import FolderInUse
+from storage.errors import DatabaseBusy, FolderInUse
 from storage.records import Job
 from storage.states import JobState
 from tests import stored
 from tests.destination import wait_until
+from tests.outcomes import outcome
 
 READY = Ready(
     bundle="fake 1", sha256="0" * 64, trained=True, device="cpu", engine="none", precision="float32", load_s=0.1
 )
-DONE = Analysed(state=JobState.REPORTED, reason="read", outcome={"probability": 0.25}, results=())
+DONE = Analysed(state=JobState.REPORTED, reason="read", outcome=outcome(), results=())
 CHILD = """
 import json, os, signal, sys, time
 def say(line): os.write(1, line.encode() + b"\\n")
+with open(os.path.join(os.path.dirname(__file__), "children"), "a") as pids: print(os.getpid(), file=pids)
 sys.stdin.readline()
 say({ready!r})
 for line in sys.stdin:
@@ -49,14 +52,14 @@ class Bench:
         self.error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, behaviour: str, ready: Message = READY, stop_timeout_s: float = 1.0, **worker: Any) -> None:
+    def start(self, behaviour: str, ready: Line = READY, stop_timeout_s: float = 1.0, **worker: Any) -> None:
         """Work with a child that does this with each task."""
         lines = {
-            "ready": ready.line().decode().strip(),
-            "done": DONE.line().decode().strip(),
-            "hold": Failed(decision="hold", reason="disk full", delay_s=0.1).line().decode().strip(),
-            "retry": Failed(decision="retry", reason="no memory", delay_s=0.0).line().decode().strip(),
-            "progress": Progress(stage="predicts", done=1, of=61).line().decode().strip(),
+            "ready": ready.encoded().decode().strip(),
+            "done": DONE.encoded().decode().strip(),
+            "hold": Failed(decision="hold", reason="disk full", delay_s=0.1).encoded().decode().strip(),
+            "retry": Failed(decision="retry", reason="no memory", delay_s=0.0).encoded().decode().strip(),
+            "progress": Progress(stage="predicts", done=1, of=61).encoded().decode().strip(),
         }
         indented = "\n".join(f"    {line}" for line in behaviour.splitlines())
         (self.folder / "fake_child.py").write_text(CHILD.format(**lines, behaviour=indented))
@@ -74,8 +77,8 @@ class Bench:
         locks = self.db.folder.path("locks")
         try:
             with Heartbeat(locks, "worker-1") as heart:
-                place = Place("worker-1", self.db.folder, self.db, heart)
-                Watchdog(settings, place, self.stop, "fake_child").run()
+                role = ProcessRole("worker-1", self.db.folder, self.db, heart)
+                Watchdog(settings, role, self.stop, "fake_child").run()
         except Exception as error:  # noqa: BLE001 (handed to the test)
             self.error = error
 
@@ -90,6 +93,11 @@ class Bench:
         if self._thread is not None:
             self._thread.join(20)
             assert not self._thread.is_alive()
+
+    @property
+    def children(self) -> list[int]:
+        """The process id of every child so far."""
+        return [int(line) for line in (self.folder / "children").read_text().split()]
 
     @property
     def stage(self) -> str:
@@ -116,13 +124,11 @@ def job_of(db: Database, study: str = "1.2.3", **values: Any) -> Job:
 def test_a_job_ends_with_its_outcome_and_deliveries(bench: Bench, db: Database) -> None:
     job = job_of(db)
     result = stored.encoded(db, job, 1)
-    file = {**vars(result), "result_kind": result.kind, "destinations": ["pacs"]}
-    del file["kind"], file["job_id"]
-    analysed = json.dumps({**json.loads(DONE.line()), "results": [file]})
-    bench.start(f"say({analysed!r})")
+    analysed = DONE.model_copy(update={"results": (Outgoing(result=result, destinations=("pacs",)),)})
+    bench.start(f"say({analysed.encoded().decode().strip()!r})")
     ended = bench.ended(job, JobState.REPORTED)
     assert (ended.attempt, ended.reason) == (1, "read")
-    assert ended.outcome == {"probability": 0.25, "attempt": 1}
+    assert ended.outcome == {**outcome().as_row(), "attempt": 1}
     (delivery,) = outbox.of_job(db, job.job_id)
     assert (delivery.destination, delivery.proof) == ("pacs", "find")
 
@@ -219,6 +225,54 @@ def test_a_stop_gives_the_job_back_when_it_does_not_end_soon(bench: Bench, db: D
     assert (after.state, after.reason) == (JobState.QUEUED, "the service stopped")
 
 
+def refusing_claims(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """While this event is set, the database lets nobody claim."""
+    claim, busy = queue.claim, threading.Event()
+
+    def refuse(*arguments: Any) -> Job | None:
+        if busy.is_set():
+            raise DatabaseBusy("held")
+        return claim(*arguments)
+
+    monkeypatch.setattr("storage.queue.claim", refuse)
+    monkeypatch.setattr("node.patience.PAUSE_S", 0.05)
+    busy.set()
+    return busy
+
+
+def test_a_busy_database_delays_the_claim_and_is_said(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, job = refusing_claims(monkeypatch), job_of(db)
+    bench.start("say(done)")
+    wait_until(lambda: bench.stage == "waits: held", "the stage to say so")
+    busy.clear()
+    assert bench.ended(job, JobState.DONE).attempt == 1
+
+
+def test_a_child_that_dies_while_the_database_is_busy_costs_no_attempt(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, job = refusing_claims(monkeypatch), job_of(db)
+    bench.start("say(done)")
+    wait_until(lambda: bench.stage == "waits: held", "the stage to say so")
+    (pid,) = bench.children
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(bench.children) == 2, "the next child")
+    busy.clear()
+    assert bench.ended(job, JobState.DONE).attempt == 1
+
+
+def test_a_stop_while_the_database_is_busy_ends_the_worker_without_an_error(
+    bench: Bench, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing_claims(monkeypatch)
+    bench.start("say(done)")
+    wait_until(lambda: bench.stage == "waits: held", "the stage to say so")
+    bench.end()
+    assert bench.error is None
+
+
 def test_a_wrong_configuration_ends_the_worker(bench: Bench, db: Database) -> None:
     (bench.folder / "fake_child.py").write_text("import sys; sys.exit(2)")
     bench.run(Settings(data_folder=db.folder.root))
@@ -232,7 +286,7 @@ def test_a_child_that_dies_while_it_loads_ends_a_worker_that_never_worked(bench:
     assert "SIGSEGV" in str(bench.error)
 
 
-def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(db: Database, tmp_path: Path) -> None:
+def test_a_worker_gives_back_what_a_dead_one_in_its_role_held_and_nothing_else(db: Database, tmp_path: Path) -> None:
     dead, other = job_of(db, "1.2.1"), job_of(db, "1.2.2")
     for owner in ("worker-1:99", "worker-11:98"):
         assert queue.claim(db, owner, 3600, now()) is not None
@@ -243,8 +297,8 @@ def test_a_worker_gives_back_what_a_dead_one_in_its_place_held_and_nothing_else(
     assert queue.get(db, other.job_id).state is JobState.RUNNING
 
 
-def test_two_workers_take_two_places(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.process.role.PREDECESSOR_ENDS_WITHIN_S", 0.1)
+def test_two_workers_take_two_roles(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.process.role.HOLDER_LEAVES_WITHIN_S", 0.1)
     stop = threading.Event()
     stop.set()
     with db.folder.lock("worker-1"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.config import Completeness
-from node.receive.completeness import Silence, is_complete
+from node.receive.completeness import QuietClock, is_complete
 from storage.records import Study
 from storage.states import StudyState
 
@@ -63,48 +63,48 @@ def test_an_open_association_of_the_sender_delays_within_bounds(
     assert (rule is not None) == complete
 
 
-def ends(silence: Silence, now: datetime, monotonic_s: float, of: Study | None = None) -> datetime:
+def ends(clock: QuietClock, now: datetime, monotonic_s: float, of: Study | None = None) -> datetime:
     each = of or study()
-    return silence.until([each], now, monotonic_s)["1.2.3"]
+    return clock.until([each], now, monotonic_s)["1.2.3"]
 
 
 def test_silence_before_the_start_of_this_process_is_read_from_the_wall_clock() -> None:
-    assert ends(Silence(), after(3600), 5.0) == after(3600)
+    assert ends(QuietClock(), after(3600), 5.0) == after(3600)
 
 
 def test_a_wall_clock_that_jumps_forward_ends_no_silence_early() -> None:
-    silence = Silence()
-    ends(silence, after(1), 100.0)
-    assert ends(silence, after(7200), 101.0) == after(2)
+    clock = QuietClock()
+    ends(clock, after(1), 100.0)
+    assert ends(clock, after(7200), 101.0) == after(2)
 
 
 def test_a_wall_clock_that_jumps_back_freezes_no_study() -> None:
-    silence = Silence()
-    ends(silence, after(-86400), 100.0)
-    assert ends(silence, after(-86340), 160.0) == after(60)
+    clock = QuietClock()
+    ends(clock, after(-86400), 100.0)
+    assert ends(clock, after(-86340), 160.0) == after(60)
 
 
 def test_a_stored_time_in_the_far_future_freezes_no_study() -> None:
     future = study(last=after(10**9))
-    silence = Silence()
-    ends(silence, START, 0.0, future)
-    end = ends(silence, after(60), 60.0, future)
+    clock = QuietClock()
+    ends(clock, START, 0.0, future)
+    end = ends(clock, after(60), 60.0, future)
     assert is_complete(future, end, SETTINGS) is not None
 
 
 def test_time_in_which_nobody_listened_is_no_silence_of_the_sender() -> None:
-    silence = Silence()
-    (end,) = silence.until([study()], after(3600), 0.0, listening=False).values()
+    clock = QuietClock()
+    (end,) = clock.until([study()], after(3600), 0.0, listening=False).values()
     assert end == START  # an office that starts before the listener does
-    assert ends(silence, after(3610), 10.0) == after(10)
-    silence.until([study()], after(3640), 40.0, listening=False)
-    assert ends(silence, after(3650), 50.0) == after(10)
+    assert ends(clock, after(3610), 10.0) == after(10)
+    clock.until([study()], after(3640), 40.0, listening=False)
+    assert ends(clock, after(3650), 50.0) == after(10)
 
 
 def test_a_new_instance_begins_the_silence_anew() -> None:
-    silence = Silence()
-    ends(silence, after(0), 0.0)
-    ends(silence, after(50), 50.0)
+    clock = QuietClock()
+    ends(clock, after(0), 0.0)
+    ends(clock, after(50), 50.0)
     more = replace(study(11), last_received_at=after(50))
-    assert ends(silence, after(51), 51.0, more) == after(51)
-    assert ends(silence, after(100), 100.0, more) == after(100)
+    assert ends(clock, after(51), 51.0, more) == after(51)
+    assert ends(clock, after(100), 100.0, more) == after(100)

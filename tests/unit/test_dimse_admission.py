@@ -32,6 +32,17 @@ def test_who_is_named_may_come_in_and_who_is_not_may_not() -> None:
     assert admission.inside == 1
 
 
+def test_the_senders_are_those_with_an_association_open_each_named_once() -> None:
+    admission = Admission(Listener(allow=(PACS, AllowedPeer(ae_title="CT"))))
+    assert admission.senders == []
+    for calling, host in (("PACS", "10.0.0.1"), ("CT", "10.0.0.2"), ("PACS", "10.0.0.3"), ("STRANGER", "10.0.0.4")):
+        admission.enter(request(calling), host)
+    assert admission.senders == ["CT", "PACS"]
+    admission.leave(request("CT"), "10.0.0.2")
+    admission.leave(request("PACS"), "10.0.0.3")
+    assert admission.senders == ["PACS"]
+
+
 @pytest.mark.parametrize(
     ("host", "address", "allowed"),
     [

@@ -1,0 +1,174 @@
+"""What became of the work on a job, as one frozen value: made by `analysis`, kept in the job's row, shown to people.
+
+The row is JSON of the same shape (`as_row`, `from_row`); what is not known has no key in it. Version 1 is that of every
+row so far: the first ones do not name it. A key that is added leaves the version as it is; one that goes, or changes
+its meaning, raises it, and is read here for as long as such rows exist.
+
+It stands in this room, which makes it, and not with those who show it (`observe`, `cli`, `demo`): they look into this
+room, which never looks into theirs. It loads neither the model nor DICOM, so that showing an outcome stays quick.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from model.types import Prediction, SlicePrediction
+    from node.series import volume
+    from node.series.choice import Choice
+
+VERSION = 1
+CANNOT_BE_READ = "what was kept of this job's outcome cannot be read"
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]  # JSON has no word for what is not finite
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a later version may say more
+
+
+class SeriesOutcome(_Part):
+    """The verdict on one series."""
+
+    series_instance_uid: str
+    series_number: int | None
+    description: str
+    modality: str
+    instances: int
+    eligible: bool
+    score: float
+    reason: str
+    detail: str
+
+
+class UnreadableFile(_Part):
+    """A stored file that belongs to no series; its path is relative to the data folder."""
+
+    path: str
+    reason: str
+
+
+class SelectionOutcome(_Part):
+    """Which series was read, and why each other one was not."""
+
+    chosen: str | None  # Series Instance UID
+    series: tuple[SeriesOutcome, ...]
+    unreadable: tuple[UnreadableFile, ...]
+
+    @classmethod
+    def of(cls, choice: "Choice", unreadable: "Iterable[volume.UnreadableFile]", root: Path) -> Self:
+        """Of this choice and these files; `root` is the data folder."""
+        return cls(
+            chosen=choice.chosen,
+            series=tuple(SeriesOutcome(**{**vars(each), "reason": str(each.reason)}) for each in choice.verdicts),
+            unreadable=tuple(
+                UnreadableFile(path=str(each.path.relative_to(root)), reason=each.reason) for each in unreadable
+            ),
+        )
+
+
+class ModelOutcome(_Part):
+    """The weights that answered."""
+
+    name: str
+    version: str
+    sha256: str
+    trained: bool
+    temperature: float
+    dropout_samples: int
+    rollout_order: str
+    thresholds: Mapping[str, float]
+
+
+class ScopeOutcome(_Part):
+    """Whether the input looked like what the model was trained on."""
+
+    inside: bool
+    reason: str
+    measurements: Mapping[str, Number]
+
+
+class SliceOutcome(_Part):
+    """The model's answer on one slice."""
+
+    position_mm: float | None  # foot to head
+    source: str | None  # SOP Instance UID of the nearest source frame
+    frame: int | None  # from 1, where that is multi-frame
+    probability: float
+    spread: float
+
+    @classmethod
+    def of(cls, each: "SlicePrediction") -> Self:
+        """Without pixels and heat map."""
+        source = each.slice.source
+        return cls(
+            position_mm=None if each.slice.position_mm is None else round(each.slice.position_mm, 2),
+            source=source.sop_instance_uid if source else None,
+            frame=source.frame_number if source else None,
+            probability=round(each.probability, 6),
+            spread=round(each.spread, 6),
+        )
+
+
+class PredictionOutcome(_Part):
+    """The model's answer on the study; without a probability where the study is outside of its scope."""
+
+    model: ModelOutcome
+    scope: ScopeOutcome
+    probability: Number
+    spread: Number
+    predictive_entropy: Number  # nats
+    mutual_information: Number  # nats
+    band: str | None
+    slices: tuple[SliceOutcome, ...]
+
+    @classmethod
+    def of(cls, prediction: "Prediction") -> Self:
+        """The numbers of a prediction."""
+        return cls(
+            model=ModelOutcome(**{**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}),
+            scope=ScopeOutcome(**{**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)}),
+            probability=prediction.probability,
+            spread=prediction.spread,
+            predictive_entropy=prediction.predictive_entropy,
+            mutual_information=prediction.mutual_information,
+            band=None if prediction.band is None else str(prediction.band),
+            slices=tuple(SliceOutcome.of(each) for each in prediction.slices),
+        )
+
+
+class Outcome(_Part):
+    """What is known of one attempt when it ends, well or not."""
+
+    version: int = VERSION
+    software: str = ""  # version of the node
+    timings_s: Mapping[str, float] = {}  # of each stage, in their order
+    selection: SelectionOutcome | None = None
+    prediction: PredictionOutcome | None = None
+    error: str | None = None
+    attempt: int | None = None
+
+    def as_row(self) -> dict[str, Any]:
+        """As the database keeps it and `--json` shows it: the keys are promised, new ones may come."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any] | None) -> Self | None:
+        """What the row of a job says; None before the first attempt has ended.
+
+        What cannot be read says so as its error: the job is there all the same, and can be looked at.
+        """
+        if not row:
+            return None
+        try:
+            return cls.model_validate(row)
+        except ValidationError:
+            return cls(error=CANNOT_BE_READ)
