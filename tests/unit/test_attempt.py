@@ -197,10 +197,10 @@ def test_a_lease_that_the_database_does_not_renew_is_tried_again_while_the_child
 
     monkeypatch.setattr("storage.queue.renew", refuse)
     monkeypatch.setattr("node.work.attempt._now", lambda: stored.after(30))
-    attempt = Fake(*[None] * 3, analysed())
-    monkeypatch.setattr("node.work.attempt.time.monotonic", Clock(step_s=10).now_s)  # the lease is 60 s
-    assert bench.attempt(attempt, lease_s=15).state is JobState.DONE
-    assert len(renewed) == 1
+    monkeypatch.setattr("node.work.attempt.time.monotonic", Clock(step_s=10).now_s)
+    # due after 20 s, at 30 s: refused at 30 and 40, renewed at 50 and 70
+    assert bench.attempt(Fake(*[None] * 7, analysed()), lease_s=60).state is JobState.DONE
+    assert len(renewed) == 2
 
 
 def test_a_job_that_was_cancelled_is_dropped_and_stays_cancelled(bench: Bench, db: Database) -> None:

@@ -40,7 +40,9 @@ def test_the_progress_of_a_job_is_that_of_whichever_worker_has_it(db: Database) 
         assert jobs.progress(db, job) == Progress(stage="predicts", done=12, of=61)
         worker.beat("ready", job=job.job_id, stage="predicts, 12 of 61")  # as a worker of an older version says it
         assert jobs.progress(db, job) == Progress(stage="predicts, 12 of 61")
-    assert jobs.progress(db, job) is None, "a worker that stopped works on nothing"
+        worker.beat("failed", job=job.job_id, stage="predicts")
+        assert jobs.progress(db, job) is None, "a worker that failed works on nothing"
+    assert jobs.progress(db, job) is None
 
 
 def test_a_job_that_does_not_run_has_no_progress_whatever_a_worker_still_says(db: Database) -> None:

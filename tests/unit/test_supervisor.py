@@ -97,8 +97,9 @@ def test_what_does_not_stop_in_time_is_killed_and_stays_dead(house: House) -> No
     house.start(stops="never")
     house.stop(0.2)
     assert [part.exit_code for part in house.parts] == [-signal.SIGKILL] * len(house.parts)
-    for part in house.parts:
-        part.look_after(time.monotonic() + 3600)
+    for after_s in (3600, 7200):
+        for part in house.parts:
+            part.look_after(time.monotonic() + after_s)
     assert [part.exit_code for part in house.parts] == [-signal.SIGKILL] * len(house.parts)
 
 
