@@ -134,7 +134,7 @@ def test_each_step_can_be_run_alone_and_the_outcome_says_what_was_found_so_far(
     assert report.StudyInstanceUID == study.choice.look.series.headers[0].StudyInstanceUID
 
     nothing = analysis(folder, predictor, instances)
-    assert nothing.predict(replace(study, chosen=replace(study.chosen, volume=None))) is None
+    assert nothing.predict(replace(study, choice=replace(study.choice, look=None))) is None
     assert nothing.report(study, None).state is JobState.SKIPPED
 
 
