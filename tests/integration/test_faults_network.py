@@ -38,18 +38,6 @@ FRIENDS = (AllowedPeer(ae_title="TESTER"), AllowedPeer(ae_title="FRIEND"))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    database = open_database(folder)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def dataset() -> Dataset:
     return factories.mr_series(slices=1, rows=64, columns=64)[0]
 
