@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 COUNT_EVERY_S = 15.0
 SILENT_S = 5.0  # it gives a sign of life every second
+FOR_EVER = float("inf")
 
 
 def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...]:
@@ -63,7 +64,7 @@ class CompletenessWatch:
         """Once around."""
         receiving, now_s = studies.receiving(self._db), self._monotonic()
         listener = pulse(self._folder.path("locks"), "listener") if receiving else None
-        ends = self._quiet.until(receiving, _now(), now_s, listening=self._is_listening(listener, now_s))
+        ends = self._quiet.until(receiving, _now(), now_s, listened_s=self._listened_s(listener, now_s))
         open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else set()
         for study in receiving:
             rule = completeness.is_complete(
@@ -76,14 +77,14 @@ class CompletenessWatch:
             if rule is not None:
                 self._queue(study, rule)
 
-    def _is_listening(self, listener: Pulse | None, now_s: float) -> bool:
-        """Whether senders can reach us. A listener that stays away holds up no study for ever."""
+    def _listened_s(self, listener: Pulse | None, now_s: float) -> float:
+        """How long senders have been able to reach us. A listener that stays away holds up no study for ever."""
         if listener is None or (listener.state == "ready" and listener.age_s < SILENT_S and self._is_held("listener")):
             self._deaf_since_s = None
-            return True
+            return FOR_EVER if listener is None else listener.facts.get("listening_s", FOR_EVER) + listener.age_s
         if self._deaf_since_s is None:
             self._deaf_since_s = now_s
-        return now_s - self._deaf_since_s > self._settings.listener.idle_timeout_s
+        return FOR_EVER if now_s - self._deaf_since_s > self._settings.listener.idle_timeout_s else 0.0
 
     def _is_held(self, lock: str) -> bool:
         try:

@@ -99,6 +99,18 @@ def test_results_go_over_one_association_captures_first_and_the_report_last(db: 
     assert {each.attempt for each in outbox.of_job(db, job.job_id)} == {1}
 
 
+def test_each_of_two_destinations_gets_everything_once_over_one_association(db: Database) -> None:
+    job = reported(db, names=("one", "two"))
+    with destination() as one, destination() as two:
+        courier(db, one.port, "one").round()
+        assert two.uids == []
+        courier(db, two.port, "two").round()
+    for pacs in (one, two):
+        assert pacs.associations == 1
+        assert [uid for uid, _ in pacs.stored] == [f"2.25.{job.job_id}.{ordinal}" for ordinal in range(CAPTURES + 1)]
+    assert {each.attempt for each in outbox.of_job(db, job.job_id)} == {1}
+
+
 def test_the_bytes_of_the_file_are_what_arrives(db: Database) -> None:
     reported(db)
     with destination() as pacs:

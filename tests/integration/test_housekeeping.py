@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
@@ -86,6 +87,17 @@ def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None
     clock.s += 61
     look()
     assert len(queue.listing(db)) == 1
+
+
+@pytest.mark.parametrize(("listening_s", "jobs"), [(2.0, 0), (61.0, 1)])
+def test_after_a_restart_silence_counts_from_when_senders_could_reach_us_again(
+    db: Database, listening_s: float, jobs: int
+) -> None:
+    stored.received(db, 1, now=now() - timedelta(hours=1))
+    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+        listener.beat("ready", listening_s=listening_s)
+        watch(db, Clock()).look()
+    assert len(queue.listing(db)) == jobs
 
 
 def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:

@@ -309,7 +309,7 @@ def sends_without_end(connection: wire.Peer) -> None:
     ids=lambda script: script.__name__,
 )
 def test_a_peer_that_misbehaves_holds_nobody_and_is_tried_again(files: list[Path], script: Script) -> None:
-    """F66, P1: whatever it does or does not do, every file has an outcome soon."""
+    """F66: whatever it does or does not do, every file has an outcome soon."""
     started = monotonic()
     with scripted(script) as peer:
         outcomes = sent(peer, files, SHORT_S)
@@ -320,7 +320,7 @@ def test_a_peer_that_misbehaves_holds_nobody_and_is_tried_again(files: list[Path
 
 
 def test_a_peer_that_stops_reading_does_not_hold_us(tmp_path: Path) -> None:
-    """P1 in the other direction: its window closes in the middle of a large object."""
+    """F66: its window closes in the middle of a large object."""
     (dataset,) = factories.mr_series(slices=1, rows=4, columns=4)
     dataset.PixelData = bytes(64 << 20)
     paths = factories.write([dataset], tmp_path)

@@ -23,6 +23,11 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from keys(kind, f"{prefix}{name}.")
 
 
+def test_nothing_is_listened_to_beyond_this_machine_by_default() -> None:
+    """F70."""
+    assert Settings().listener.host == "127.0.0.1"
+
+
 def test_the_sample_is_valid_and_holds_the_defaults() -> None:
     sample, defaults = load(SAMPLE), Settings()
     assert sample.model_dump(exclude={"data_folder"}) == defaults.model_dump(exclude={"data_folder"})

@@ -25,18 +25,6 @@ NOW = datetime(2026, 3, 29, 1, 59, 59, tzinfo=UTC)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    database = open_database(folder)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def mr() -> Dataset:
     return factories.mr_series(slices=1, rows=64, columns=64)[0]
 

@@ -20,19 +20,6 @@ from tests import stored
 from tests.stored import NOW, STUDY
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    folder = DataFolder(tmp_path / "data")
-    folder.create()
-    return folder
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    with stored.opened(folder.root) as db:
-        yield db
-
-
 def test_every_connection_is_durable_and_checks_its_references(db: Database) -> None:
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
     for context in (db.reading, db.transaction):

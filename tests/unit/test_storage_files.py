@@ -20,19 +20,6 @@ from tests.stored import NOW
 EVIL = "../../../tmp/evil\n<b>DOE^JANE</b>"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    folder = DataFolder(tmp_path / "data")
-    folder.create()
-    return folder
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as db:
-        yield db
-
-
 def all_files(folder: DataFolder) -> set[str]:
     return {
         str(path.relative_to(folder.root))

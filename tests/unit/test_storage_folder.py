@@ -15,13 +15,6 @@ from storage.errors import FolderInUse, FolderUnusable, UnsafePath
 PARTS = {"instances", "results", "tmp", "locks"}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    folder = DataFolder(tmp_path / "data")
-    folder.create()
-    return folder
-
-
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 

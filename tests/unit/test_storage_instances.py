@@ -1,8 +1,5 @@
 """Instances are registered once, and a study becomes a job once for each revision."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from storage import Database, events, files, instances, queue, studies
@@ -11,12 +8,6 @@ from storage.records import Registration, Series
 from storage.states import JobState, StudyState
 from tests import stored
 from tests.stored import NOW, STUDY, after
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def test_the_first_instance_opens_its_study(db: Database) -> None:

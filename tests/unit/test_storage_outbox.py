@@ -1,8 +1,5 @@
 """Results and their deliveries: committed with their job, sent in order, proved, never sent twice at a time."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from storage import Database, events, files, outbox, queue, studies
@@ -12,12 +9,6 @@ from storage.records import Proof
 from storage.states import DeliveryState, JobState
 from tests import stored
 from tests.stored import NOW, STUDY, after
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def states(db: Database, job_id: int = 1) -> list[DeliveryState]:

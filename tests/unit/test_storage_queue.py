@@ -1,8 +1,7 @@
 """Jobs: claimed under a lease, given back, given up, retried, cancelled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,12 +15,6 @@ from tests import stored
 from tests.stored import NOW, STUDY, after
 
 YEAR_S = 365 * 86400.0
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def test_the_claim_counts_the_attempt_and_takes_the_lease(db: Database) -> None:

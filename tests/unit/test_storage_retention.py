@@ -1,7 +1,6 @@
 """What retention deletes, and what it must not touch."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -14,12 +13,6 @@ from tests import stored
 from tests.stored import NOW, STUDY, after
 
 LATER = after(86400)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def purge_studies(db: Database, now_s: float = 86400) -> int:
