@@ -92,6 +92,9 @@ class Completeness(Section):
     """When a study is complete."""
 
     quiet_period_s: Seconds = 60
+    series_quiet_period_s: Seconds = 5
+    publish: Literal["when_study_complete", "at_once"] = "when_study_complete"
+    no_result_after_s: Seconds = 3600
     use_study_related_instances: bool = True
     count_source: CountSource | None = None
 

@@ -12,7 +12,8 @@ Invariants, and where each is held:
 3.  A state changes only in `moves`, along the tables of `states`, and leaves an event with its reason. Events are only
     added; the database itself refuses to change them, and lets them go only after their study went (`schema`).
 4.  One job for a revision of a study, at most one of a study waiting (`schema`). The claim counts the attempt; a worker
-    writes only under its own lease (`queue`, `outbox.complete`).
+    writes only under its own lease (`queue`, `outbox.complete`). A study has one answer that stands, at most, and one
+    that is kept (`schema`); what is kept is sent to nobody (`answers`).
 5.  Results, their deliveries and the state of their job are one transaction (`outbox.complete`). A result is sent at
     most once at a time to a destination, in the order of its ordinals, and counts as sent only when acknowledged.
 6.  A crash between any two steps leaves one of: a leftover in `tmp/`, a file without a row (`files.orphans`), a row

@@ -99,6 +99,7 @@ def _note_study(connection: sa.Connection, instance: Instance, expected_instance
         return 1
     grown = {
         "instances": study.instances + 1,
+        "version": study.version + 1,
         "last_received_at": now,
         "expected_instances": study.expected_instances if expected_instances is None else expected_instances,
         "calling_ae_titles": _with(study, instance.calling_ae_title),
@@ -120,6 +121,7 @@ def _open_study(connection: sa.Connection, instance: Instance, expected_instance
             state=StudyState.RECEIVING,
             revision=1,
             instances=1,
+            version=1,
             expected_instances=expected_instances,
             first_received_at=now,
             last_received_at=now,

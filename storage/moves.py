@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from storage import events
 from storage.errors import LeaseLost
-from storage.records import Delivery, Job, Study
-from storage.schema import columns, deliveries, jobs, studies
-from storage.states import DeliveryState, JobState, StudyState, check
+from storage.records import Answer, Delivery, Job, Study
+from storage.schema import answers, columns, deliveries, jobs, studies
+from storage.states import AnswerState, DeliveryState, JobState, StudyState, check
 
 _NO_LEASE = {"lease_owner": None, "lease_boot": None, "lease_expires_at": None}
 
@@ -61,6 +61,26 @@ def job(connection: sa.Connection, before: Job, after: JobState, reason: str, no
         reason=reason,
     )
     return Job(**row._asdict())
+
+
+def answer(connection: sa.Connection, before: Answer, after: AnswerState, reason: str, now: datetime) -> Answer:
+    """The answer in its new state; its event is one of its job, whose own states it does not change."""
+    check(before.state, after)
+    row = connection.execute(
+        answers.update()
+        .where(answers.c.answer_id == before.answer_id)
+        .values(state=after, reason=reason, updated_at=now)
+        .returning(*columns(answers, Answer))
+    ).one()
+    events.append(
+        connection,
+        at=now,
+        name=f"answer {after}",
+        study=before.study_instance_uid,
+        job=before.job_id,
+        reason=reason,
+    )
+    return Answer(**row._asdict())
 
 
 def delivery(

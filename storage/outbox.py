@@ -13,21 +13,25 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from storage import events, moves, queue
+from storage import answers, events, moves, queue
 from storage import results as stored_results
+from storage.answers import NewAnswer
 from storage.due import is_due
 from storage.engine import Database
 from storage.records import Delivery, Job, Proof, Result
+from storage.schema import answers as answers_table
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as table
-from storage.states import DeliveryState, JobState, check
+from storage.schema import results as results_table
+from storage.settlement import find, settle
+from storage.states import AnswerState, DeliveryState, JobState
 
 _DELIVERY = columns(table, Delivery)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 result = stored_results.find
 results_of_job = stored_results.of_job
-previous_report = stored_results.previous_report
+standing_report = stored_results.standing_report
 
 
 @dataclass(frozen=True)
@@ -42,38 +46,50 @@ class NewDelivery:
 def complete(
     db: Database,
     job: Job,
-    state: JobState,
+    new: NewAnswer,
     results: Sequence[Result],
     deliveries: Sequence[NewDelivery],
     outcome: Mapping[str, Any],
-    reason: str,
     now: datetime,
+    *,
+    at_once: bool = False,
 ) -> Job:
-    """The work is done: REPORTED or SKIPPED, with its results and their deliveries, all in one transaction.
+    """The work came to an answer: it is noted with its results and their deliveries, all in one transaction.
 
-    The files of `results` are durable by now. A result that an earlier run of the job left is kept as it is (the new
-    file stays without a row, for `files.sweep`), and what was sent of it is not sent again. With nothing to deliver,
-    REPORTED goes on to DONE.
+    It is published when the study is complete and the job saw all of it, or `at_once` where it is a result; else it is
+    kept. One that the study has already (it stands, is kept or was withdrawn) is not noted again. The files of
+    `results` are durable by now. A result that an earlier run of the job left is kept as it is (the new file stays
+    without a row, for `files.sweep`), and what was sent of it is not sent again. With nothing to deliver, REPORTED
+    goes on to DONE.
 
     Raises LeaseLost, and ResultConflict when the UID of a result is taken by another job.
     """
-    if state not in (JobState.REPORTED, JobState.SKIPPED):
-        raise ValueError(f"a job is completed as reported or skipped, not as {state}")
     with db.transaction() as connection:
         current = queue.held(connection, job)
-        ordinals = {
-            each.sop_instance_uid: stored_results.keep(connection, db.folder, current, each) for each in results
-        }
-        for delivery in deliveries:
-            _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
-        moves.job(connection, current, state, reason, now, outcome=outcome)
-        return _settle(connection, job.job_id, now)
+        answer = answers.with_key(connection, current.study_instance_uid, new.key)
+        if answer is None and new.is_known:
+            return answers.work_again(connection, current, "the answer that it came to has gone", now)
+        if answer is None or (answer.state is AnswerState.KEPT and not new.is_known):
+            answer = answers.keep(connection, current, new, now)
+        else:
+            if answer.state is AnswerState.KEPT:  # the numbers are those of the run that worked it out
+                outcome = find(connection, answer.job_id).outcome or outcome
+            answers.discard_kept(connection, current.study_instance_uid, new.reason, now, but=answer)
+        if answer.job_id == current.job_id and not new.is_known:
+            ordinals = {
+                each.sop_instance_uid: stored_results.keep(connection, db.folder, current, answer, each)
+                for each in results
+            }
+            for delivery in deliveries:
+                _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
+        return answers.conclude(connection, current, answer, new.reason, now, at_once=at_once, outcome=outcome)
 
 
 def claim(db: Database, destination: str, now: datetime) -> Delivery | None:
     """The next due delivery to this destination, now SENDING and its attempt counted; None when there is nothing to do.
 
-    Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination.
+    Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination. An
+    answer that is kept is not sent.
     """
     with db.reading() as connection:  # an idle office takes no lock
         if _next(connection, destination, now) is None:
@@ -133,7 +149,7 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
         for job_id in sorted({delivery.job_id for delivery in asked}):
             count = sum(delivery.job_id == job_id for delivery in asked)
             reason = f"{count} results, transaction {transaction_uid}"
-            study = queue.find(connection, job_id).study_instance_uid
+            study = find(connection, job_id).study_instance_uid
             events.append(connection, at=now, name="commitment requested", study=study, job=job_id, reason=reason)
         return asked
 
@@ -188,6 +204,11 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
         one_of(earlier.c.state, _UNSENT),
         sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
+    is_kept = sa.exists().where(
+        results_table.c.sop_instance_uid == table.c.sop_instance_uid,
+        answers_table.c.answer_id == results_table.c.answer_id,
+        one_of(answers_table.c.state, [AnswerState.KEPT]),
+    )
     query = (
         sa.select(*_DELIVERY)
         .join(jobs, jobs.c.job_id == table.c.job_id)
@@ -198,6 +219,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             is_due(table, now),
             jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
             ~overtakes,
+            ~is_kept,
         )
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
@@ -237,34 +259,10 @@ def _move_within(
     connection: sa.Connection, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
 ) -> Delivery:
     moved = moves.delivery(connection, delivery, after, reason, now, **values)
-    job = _settle(connection, delivery.job_id, now)
+    job = settle(connection, delivery.job_id, now)
     if after is DeliveryState.PENDING and job.state is JobState.CANCELLED:
         moved = moves.delivery(connection, moved, DeliveryState.REFUSED, "its job was cancelled", now)
     return moved
-
-
-def _settle(connection: sa.Connection, job_id: int, now: datetime) -> Job:
-    """Look whether all deliveries of a reported job came to an end."""
-    job = queue.find(connection, job_id)
-    if job.state is not JobState.REPORTED:
-        return job
-    query = sa.select(*_DELIVERY).where(table.c.job_id == job_id)
-    all_ = [Delivery(**row._asdict()) for row in connection.execute(query)]
-    if not all(_ended(delivery) for delivery in all_):
-        return job
-    refused = [delivery for delivery in all_ if delivery.state is DeliveryState.REFUSED]
-    if refused:
-        names = ", ".join(sorted({delivery.destination for delivery in refused}))
-        reason = f"{len(refused)} of {len(all_)} results refused by {names}: {refused[0].reason}"
-        return moves.job(connection, job, JobState.FAILED, reason, now)
-    return moves.job(connection, job, JobState.DONE, check(JobState.REPORTED, JobState.DONE), now)
-
-
-def _ended(delivery: Delivery) -> bool:
-    """Nothing more will happen to it by itself."""
-    if delivery.state is DeliveryState.SENT:
-        return delivery.proof is Proof.NONE
-    return delivery.state in (DeliveryState.COMMITTED, DeliveryState.REFUSED)
 
 
 def _deliveries(db: Database, condition: sa.ColumnElement[bool]) -> list[Delivery]:

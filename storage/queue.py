@@ -11,19 +11,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import moves
+from storage import answers, moves
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
-from storage.errors import InvalidTransition, LeaseLost, NotFound
+from storage.errors import InvalidTransition, LeaseLost
 from storage.records import Delivery, Job
-from storage.schema import columns, deliveries, jobs, one_of, results
+from storage.schema import columns, deliveries, jobs, one_of, results, studies
+from storage.settlement import find
 from storage.states import DeliveryState, JobState
 
 _RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
 
 
 def claim(db: Database, owner: str, lease_s: float, now: datetime) -> Job | None:
-    """The oldest due job, now RUNNING and its attempt counted; None when there is nothing to do.
+    """The oldest due job, now RUNNING and its attempt counted; None when there is nothing to do. Early work comes last.
 
     A job that has no attempts left fails instead. While a job of a study runs, the next one of it waits: its report
     names the first one's as predecessor.
@@ -44,8 +45,9 @@ def claim(db: Database, owner: str, lease_s: float, now: datetime) -> Job | None
                     lease_owner=owner,
                     lease_boot=db.boot,
                     lease_expires_at=now + timedelta(seconds=lease_s),
+                    covers=_version(job),
                 )
-            moves.job(connection, job, JobState.FAILED, _given_up(job, job.reason), now)
+            _fail(connection, job, _given_up(job, job.reason), now)
     return None
 
 
@@ -71,7 +73,7 @@ def give_back(db: Database, job: Job, reason: str, available_at: datetime, now: 
 def fail(db: Database, job: Job, reason: str, outcome: Mapping[str, Any] | None, now: datetime) -> Job:
     """A permanent failure. Raises LeaseLost."""
     with db.transaction() as connection:
-        return moves.job(connection, held(connection, job), JobState.FAILED, reason, now, outcome=outcome)
+        return _fail(connection, held(connection, job), reason, now, outcome=outcome)
 
 
 def release(db: Database, owner_prefix: str, now: datetime) -> int:
@@ -136,12 +138,12 @@ def retry(db: Database, job_id: int, now: datetime) -> Job:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
                     moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
             return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
-        newest = _newest_revision(connection, job)
+        newest = answers.newest_revision(connection, job)
         if newest > job.revision:
             raise InvalidTransition(f"job {job_id} was overtaken by revision {newest} of its study: retry that one")
-        job = moves.job(
-            connection, job, JobState.QUEUED, "an operator's retry", now, attempt=0, available_at=now, outcome=None
-        )
+        answers.discard_kept(connection, job.study_instance_uid, "an operator's retry", now)
+        again = {"attempt": 0, "available_at": now, "outcome": None, "answer_id": None, "early": False}
+        job = moves.job(connection, job, JobState.QUEUED, "an operator's retry", now, **again)
         connection.execute(
             deliveries.delete().where(deliveries.c.delivery_id.in_([delivery.delivery_id for delivery in unsent]))
         )
@@ -154,7 +156,10 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
     Raises NotFound, InvalidTransition.
     """
     with db.transaction() as connection:
-        job = moves.job(connection, find(connection, job_id), JobState.CANCELLED, reason, now)
+        job = find(connection, job_id)
+        if job.state is JobState.KEPT:
+            answers.discard_kept(connection, job.study_instance_uid, f"cancelled: {reason}", now)
+        job = moves.job(connection, job, JobState.CANCELLED, reason, now)
         for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
             moves.delivery(connection, delivery, DeliveryState.REFUSED, f"cancelled: {reason}", now)
         return job
@@ -174,14 +179,6 @@ def held(connection: sa.Connection, job: Job) -> Job:
     return Job(**row._asdict())
 
 
-def find(connection: sa.Connection, job_id: int) -> Job:
-    """The job as this transaction sees it. Raises NotFound."""
-    row = connection.execute(sa.select(*columns(jobs, Job)).where(jobs.c.job_id == job_id)).one_or_none()
-    if row is None:
-        raise NotFound(f"no job {job_id}")
-    return Job(**row._asdict())
-
-
 def _next(connection: sa.Connection, now: datetime) -> Job | None:
     running = jobs.alias("running")
     query = (
@@ -194,11 +191,16 @@ def _next(connection: sa.Connection, now: datetime) -> Job | None:
                 one_of(running.c.state, [JobState.RUNNING]),
             ),
         )
-        .order_by(jobs.c.job_id)
+        .order_by(jobs.c.early, jobs.c.job_id)
         .limit(1)
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else Job(**row._asdict())
+
+
+def _version(job: Job) -> sa.ScalarSelect[int]:
+    """Of the job's study: what it holds now."""
+    return sa.select(studies.c.version).where(studies.c.study_instance_uid == job.study_instance_uid).scalar_subquery()
 
 
 def _take_back(db: Database, condition: sa.ColumnElement[bool], reason: str, now: datetime) -> int:
@@ -215,17 +217,20 @@ def _take_back(db: Database, condition: sa.ColumnElement[bool], reason: str, now
 
 def _back(connection: sa.Connection, job: Job, reason: str, available_at: datetime, now: datetime) -> Job:
     if job.attempt >= job.maximum_attempts:
-        return moves.job(connection, job, JobState.FAILED, _given_up(job, reason), now)
-    newest = _newest_revision(connection, job)
+        return _fail(connection, job, _given_up(job, reason), now)
+    newest = answers.newest_revision(connection, job)
     if newest > job.revision:
         return moves.job(connection, job, JobState.CANCELLED, f"overtaken by revision {newest}; {reason}", now)
     return moves.job(connection, job, JobState.QUEUED, reason, now, available_at=available_at)
 
 
-def _newest_revision(connection: sa.Connection, job: Job) -> int:
-    """Of the jobs of this study: only the newest may wait."""
-    query = sa.select(sa.func.max(jobs.c.revision)).where(jobs.c.study_instance_uid == job.study_instance_uid)
-    return int(connection.execute(query).scalar_one())
+def _fail(connection: sa.Connection, job: Job, reason: str, now: datetime, **values: Any) -> Job:
+    """Early work that fails is no failure of the study: it is worked on again, with all attempts, when complete."""
+    if job.early:
+        failed = f"early work failed: {reason}"
+        return moves.job(connection, job, JobState.KEPT, failed, now, answer_id=None, **values)
+    answers.discard_kept(connection, job.study_instance_uid, f"job {job.job_id} failed", now)
+    return moves.job(connection, job, JobState.FAILED, reason, now, **values)
 
 
 def _given_up(job: Job, reason: str) -> str:

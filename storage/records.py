@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from storage.states import DeliveryState, JobState, StudyState
+from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Study:
     first_received_at: datetime
     last_received_at: datetime
     calling_ae_titles: tuple[str, ...]  # every sender
+    version: int  # from 1; raised by every instance that is taken
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,29 @@ class Job:
     lease_owner: str | None
     lease_expires_at: datetime | None
     updated_at: datetime
+    early: bool  # worked on before its study is complete; gives way to work on complete studies
+    covers: int  # the version of the study that its last attempt saw; 0 before the first
+    answer_id: int | None  # what its last attempt came to: an answer of its own, or one that the study has already
     outcome: Mapping[str, Any] | None  # selection, timings, prediction: what `queue show` prints
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the node says of a study: a result, or that there is none.
+
+    A study has one that stands, at most, and one that is kept.
+    """
+
+    answer_id: int
+    study_instance_uid: str
+    job_id: int  # whose results it has
+    kind: AnswerKind
+    key: str  # what it follows from (node/report/key.py); "" where an older version worked it out
+    generation: int  # how often this very key had been published before; part of its results' UIDs
+    state: AnswerState
+    reason: str  # why it is in this state, for people
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)

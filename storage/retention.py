@@ -15,7 +15,7 @@ from storage import events, files
 from storage.engine import Database
 from storage.folder import DataFolder
 from storage.records import Proof
-from storage.schema import deliveries, doomed_files, instances, jobs, results, series, studies
+from storage.schema import answers, deliveries, doomed_files, instances, jobs, results, series, studies
 from storage.schema import events as events_table
 from storage.states import DeliveryState, JobState, StudyState
 
@@ -95,6 +95,7 @@ def _purge_job(db: Database, found: sa.Select[tuple[int]], job_id: int) -> bool:
         _doom(connection, sa.select(results.c.path).where(results.c.job_id == job_id))
         connection.execute(deliveries.delete().where(deliveries.c.job_id == job_id))
         connection.execute(results.delete().where(results.c.job_id == job_id))
+        connection.execute(answers.delete().where(answers.c.job_id == job_id))
         gone = jobs.delete().where(jobs.c.job_id == job_id).returning(jobs.c.study_instance_uid)
         _forget_if_empty(connection, connection.execute(gone).scalar_one())
     return True

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
 from storage.records import Proof
-from storage.states import DeliveryState, JobState, StudyState
+from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0001"  # the newest migration: a database that says this needs none
+HEAD = "0002"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -74,6 +74,19 @@ class Json(TypeDecorator[Any]):
         return tuple(content) if isinstance(content, list) else content
 
 
+class Flag(TypeDecorator[bool]):
+    """True or false <-> 1 or 0; a STRICT table knows no BOOLEAN."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> bool | None:
+        return None if value is None else bool(value)
+
+
 def one_of(column: sa.ColumnElement[Any], values: Iterable[StrEnum]) -> sa.ColumnElement[bool]:
     """`column IN (…)` with the values in the SQL itself: only so can SQLite use a partial index."""
     return column.in_([sa.literal(value, column.type, literal_execute=True) for value in values])
@@ -101,6 +114,7 @@ studies = sa.Table(
     sa.Column("first_received_at", Time, nullable=False),
     sa.Column("last_received_at", Time, nullable=False),
     sa.Column("calling_ae_titles", Json, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
     sa.CheckConstraint(_where("state", *StudyState), "studies_state"),
     sqlite_strict=True,
 )
@@ -157,6 +171,11 @@ jobs = sa.Table(
     sa.Column("lease_expires_at", Time),
     sa.Column("updated_at", Time, nullable=False),
     sa.Column("outcome", Json),
+    sa.Column("early", Flag, nullable=False),
+    sa.Column("covers", sa.Integer, nullable=False),
+    sa.Column(
+        "answer_id", sa.Integer
+    ),  # of this study; no foreign key: it may be another job's, and go before this one
     sa.CheckConstraint(_where("state", *JobState), "jobs_state"),
     sa.CheckConstraint(
         "(state = 'running') = (lease_owner IS NOT NULL) AND (lease_owner IS NULL) = (lease_expires_at IS NULL)",
@@ -168,6 +187,31 @@ jobs = sa.Table(
 sa.Index("jobs_revision", jobs.c.study_instance_uid, jobs.c.revision, unique=True)
 sa.Index("jobs_waiting", jobs.c.study_instance_uid, unique=True, sqlite_where=_where("state", JobState.QUEUED))
 sa.Index("jobs_state", jobs.c.state)
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("answer_id", sa.Integer, primary_key=True),
+    sa.Column("study_instance_uid", sa.Text, nullable=False),
+    sa.Column("job_id", sa.Integer, sa.ForeignKey("jobs.job_id"), nullable=False),
+    sa.Column("kind", Name(AnswerKind), nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("state", Name(AnswerState), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("updated_at", Time, nullable=False),
+    sa.CheckConstraint(_where("kind", *AnswerKind), "answers_kind"),
+    sa.CheckConstraint(_where("state", *AnswerState), "answers_state"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+sa.Index("answers_study", answers.c.study_instance_uid)
+sa.Index("answers_job", answers.c.job_id)
+sa.Index(
+    "answers_standing", answers.c.study_instance_uid, unique=True, sqlite_where=_where("state", AnswerState.STANDING)
+)
+sa.Index("answers_kept", answers.c.study_instance_uid, unique=True, sqlite_where=_where("state", AnswerState.KEPT))
 
 results = sa.Table(
     "results",
@@ -181,8 +225,10 @@ results = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("size_bytes", sa.Integer, nullable=False),
+    sa.Column("answer_id", sa.Integer, sa.ForeignKey("answers.answer_id")),
     sqlite_strict=True,
 )
+sa.Index("results_answer", results.c.answer_id)
 sa.Index("results_job", results.c.job_id, results.c.ordinal)
 sa.Index("results_path", results.c.path, unique=True)
 

@@ -16,11 +16,26 @@ class StudyState(StrEnum):
 class JobState(StrEnum):
     QUEUED = "queued"  # a worker claims it once `available_at` has come
     RUNNING = "running"  # under a lease; a dead worker's lease is given back, and the attempt stays counted
+    KEPT = "kept"  # worked out before its study was complete; the office publishes it, or queues it again, when it is
     REPORTED = "reported"  # results and deliveries are committed; the office delivers
     DONE = "done"  # every delivery is acknowledged, and proved where the destination offers proof
     SKIPPED = "skipped"  # nothing to classify: not an error, has a reason per series
     FAILED = "failed"  # gave up with a reason; an operator's retry moves it on
     CANCELLED = "cancelled"  # by an operator, or overtaken by a newer revision; an operator's retry moves it on
+
+
+class AnswerKind(StrEnum):
+    RESULT = "result"  # a prediction
+    OUT_OF_SCOPE = "out_of_scope"  # a series was read, and is none that the model may classify
+    NO_RESULT = "no_result"  # no series can be read
+
+
+class AnswerState(StrEnum):
+    KEPT = "kept"  # worked out and not published: the office publishes it when it is sure, or another one replaces it
+    STANDING = "standing"  # published: what the node says of the study
+    SUPERSEDED = "superseded"  # published, until another answer took its place
+    WITHDRAWN = "withdrawn"  # published, until it was found to be wrong; it is never given again
+    DISCARDED = "discarded"  # never published; its results are gone
 
 
 class DeliveryState(StrEnum):
@@ -40,11 +55,19 @@ JOB_TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.QUEUED, JobState.RUNNING): "claimed by a worker",
     (JobState.QUEUED, JobState.CANCELLED): "cancelled by an operator, or overtaken by a newer revision",
     (JobState.QUEUED, JobState.FAILED): "no attempts left when it would have been claimed",
+    (JobState.QUEUED, JobState.KEPT): "no attempts left for early work when it would have been claimed",
     (JobState.RUNNING, JobState.QUEUED): "given back: a transient error, or its worker died",
+    (JobState.RUNNING, JobState.KEPT): "worked out before the study was complete",
+    (JobState.RUNNING, JobState.DONE): "nothing new: an answer that the study has stands",
     (JobState.RUNNING, JobState.REPORTED): "results encoded",
     (JobState.RUNNING, JobState.SKIPPED): "nothing to classify",
     (JobState.RUNNING, JobState.FAILED): "a permanent error, or no attempts left",
     (JobState.RUNNING, JobState.CANCELLED): "cancelled by an operator: the worker loses its lease; or overtaken",
+    (JobState.KEPT, JobState.QUEUED): "the study grew since, or its early work failed: worked on again",
+    (JobState.KEPT, JobState.REPORTED): "the study is complete: published",
+    (JobState.KEPT, JobState.SKIPPED): "the study is complete: nothing to classify",
+    (JobState.KEPT, JobState.DONE): "the study is complete: an answer that it has stands",
+    (JobState.KEPT, JobState.CANCELLED): "cancelled by an operator, or overtaken by a newer revision",
     (JobState.REPORTED, JobState.DONE): "every delivery acknowledged",
     (JobState.REPORTED, JobState.FAILED): "a destination refused a result for good",
     (JobState.REPORTED, JobState.CANCELLED): "cancelled by an operator before everything was sent",
@@ -53,6 +76,13 @@ JOB_TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.SKIPPED, JobState.QUEUED): "an operator's retry",
     (JobState.CANCELLED, JobState.QUEUED): "an operator's retry",
     (JobState.CANCELLED, JobState.REPORTED): "an operator's retry of unsent deliveries",
+}
+
+ANSWER_TRANSITIONS: dict[tuple[AnswerState, AnswerState], str] = {
+    (AnswerState.KEPT, AnswerState.STANDING): "published: its study is complete, or a result goes out at once",
+    (AnswerState.KEPT, AnswerState.DISCARDED): "the study grew, and has another answer",
+    (AnswerState.STANDING, AnswerState.SUPERSEDED): "another answer of the study was published",
+    (AnswerState.STANDING, AnswerState.WITHDRAWN): "it is wrong: by an operator, or what it was read from was rejected",
 }
 
 DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {
@@ -67,7 +97,7 @@ DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {
 }
 
 TRANSITIONS: dict[tuple[StrEnum, StrEnum], str] = {}
-for _table in (STUDY_TRANSITIONS, JOB_TRANSITIONS, DELIVERY_TRANSITIONS):
+for _table in (STUDY_TRANSITIONS, JOB_TRANSITIONS, ANSWER_TRANSITIONS, DELIVERY_TRANSITIONS):
     TRANSITIONS.update(_table)  # type: ignore[arg-type]
 
 

@@ -1,10 +1,11 @@
 """Studies: what was received, and the moment when one becomes a job."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from storage import events, moves
+from storage import answers, events, moves
 from storage.engine import Database
 from storage.errors import NotFound
 from storage.records import Job, Study
@@ -51,41 +52,92 @@ def set_expected(db: Database, study_instance_uid: str, expected_instances: int)
 
 
 def mark_stable(db: Database, study: Study, reason: str, maximum_attempts: int, now: datetime) -> Job | None:
-    """The study is complete: queue the one job of this revision, in the same transaction.
+    """The study is complete: its answer is published if it is worked out, and else its job queued; in one transaction.
 
     A job of an older revision that still waits is cancelled: it would work on less. None when the study changed since
-    `study` was read.
+    `study` was read, or an operator cancelled the work on all that it holds.
     """
     with db.transaction() as connection:
         current = find(connection, study.study_instance_uid)
-        if current is None or current.state is not StudyState.RECEIVING or _grown(study, current):
+        if current is None or current.state is not StudyState.RECEIVING or current.version != study.version:
             return None
-        moves.study(connection, current, StudyState.STABLE, reason, now)
+        current = moves.study(connection, current, StudyState.STABLE, reason, now)
         _cancel_overtaken(connection, current, now)
-        return _queue(connection, current, reason, maximum_attempts, now)
+        job = _job(connection, current)
+        if job is None:
+            return _queue(connection, current, reason, maximum_attempts, now, early=False)
+        return _complete(connection, current, job, reason, now)
+
+
+def work_early(db: Database, study: Study, reason: str, maximum_attempts: int, now: datetime) -> Job | None:
+    """Queue the work on a study that may still grow; None when what it holds was worked on, or is going to be."""
+    with db.reading() as connection:  # it is asked again and again, and takes no lock for that
+        if not _has_more_to_see(study, _job(connection, study)):
+            return None
+    with db.transaction() as connection:
+        current, job = find(connection, study.study_instance_uid), _job(connection, study)
+        if current is None or current != study or not _has_more_to_see(current, job):
+            return None
+        if job is not None:
+            return answers.work_again(connection, job, reason, now, early=True)
+        _cancel_overtaken(connection, current, now)
+        return _queue(connection, current, reason, maximum_attempts, now, early=True)
 
 
 _ONE = sa.select(*columns(studies, Study)).where(studies.c.study_instance_uid == sa.bindparam("uid"))
 
 
-def _grown(before: Study, current: Study) -> bool:
-    return (before.revision, before.instances, before.last_received_at) != (
-        current.revision,
-        current.instances,
-        current.last_received_at,
+def _has_more_to_see(study: Study, job: Job | None) -> bool:
+    """The study is being received, and holds what no job of its revision has seen or is about to see."""
+    seen = job is not None and (job.state is not JobState.KEPT or job.covers == study.version)
+    return study.state is StudyState.RECEIVING and not seen
+
+
+def _job(connection: sa.Connection, study: Study) -> Job | None:
+    """The job of this revision."""
+    query = sa.select(*columns(jobs, Job)).where(
+        jobs.c.study_instance_uid == study.study_instance_uid, jobs.c.revision == study.revision
     )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Job(**row._asdict())
+
+
+def _complete(connection: sa.Connection, study: Study, job: Job, reason: str, now: datetime) -> Job | None:
+    """What becomes of the job that was worked on before its study was complete."""
+    if job.state is JobState.KEPT and answers.covers(job, study):
+        return answers.resolve(connection, job, answers.find(connection, job.answer_id), job.reason, now)
+    if job.state is JobState.KEPT or (job.state is JobState.CANCELLED and job.covers != study.version):
+        return answers.work_again(connection, job, reason, now)
+    if job.state not in (JobState.QUEUED, JobState.RUNNING):
+        return None
+    due = replace(job, early=False, reason=reason if job.state is JobState.QUEUED else job.reason)
+    values = {"early": due.early, "reason": due.reason}
+    connection.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(values))
+    events.append(
+        connection,
+        at=now,
+        name="job due",
+        study=study.study_instance_uid,
+        job=job.job_id,
+        reason=f"revision {study.revision} is complete: {reason}",
+    )
+    return due
 
 
 def _cancel_overtaken(connection: sa.Connection, study: Study, now: datetime) -> None:
     query = sa.select(*columns(jobs, Job)).where(
-        jobs.c.study_instance_uid == study.study_instance_uid, one_of(jobs.c.state, [JobState.QUEUED])
+        jobs.c.study_instance_uid == study.study_instance_uid,
+        jobs.c.revision < study.revision,
+        one_of(jobs.c.state, [JobState.QUEUED, JobState.KEPT]),
     )
     for row in connection.execute(query).all():
         reason = f"overtaken by revision {study.revision}"
         moves.job(connection, Job(**row._asdict()), JobState.CANCELLED, reason, now)
 
 
-def _queue(connection: sa.Connection, study: Study, reason: str, maximum_attempts: int, now: datetime) -> Job:
+def _queue(
+    connection: sa.Connection, study: Study, reason: str, maximum_attempts: int, now: datetime, *, early: bool
+) -> Job:
     row = connection.execute(
         jobs.insert()
         .values(
@@ -95,6 +147,8 @@ def _queue(connection: sa.Connection, study: Study, reason: str, maximum_attempt
             attempt=0,
             maximum_attempts=maximum_attempts,
             reason=reason,
+            early=early,
+            covers=0,
             created_at=now,
             available_at=now,
             updated_at=now,
@@ -109,6 +163,6 @@ def _queue(connection: sa.Connection, study: Study, reason: str, maximum_attempt
         study=study.study_instance_uid,
         job=job.job_id,
         after=JobState.QUEUED,
-        reason=f"revision {study.revision}: {reason}",
+        reason=f"revision {study.revision}{', early' if early else ''}: {reason}",
     )
     return job

@@ -92,7 +92,7 @@ def node(
     values = {
         "data_folder": str(data),
         "listener": {"ae_title": AE_TITLE, "port": port, "allow": [{"ae_title": title} for title in allow]},
-        "completeness": {"quiet_period_s": quiet_period_s},
+        "completeness": {"quiet_period_s": quiet_period_s, "no_result_after_s": quiet_period_s},
         "worker": {"bundle": str(bundle), "allow_untrained_bundle": True},
         "destinations": list(destinations),
         "delivery": {"backoff_s": 0.5},

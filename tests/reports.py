@@ -96,11 +96,11 @@ def destination(name: str = "pacs", **settings: Any) -> Destination:
     return Destination(name=name, ae_title="PACS", host="localhost", port=104, **settings)
 
 
-def context(destinations: Sequence[Destination] | None = None, revision: int = 1, **settings: Any) -> Context:
+def context(destinations: Sequence[Destination] | None = None, **settings: Any) -> Context:
     """Settings of a build; keywords are those of the `results:` section."""
     where = (destination(),) if destinations is None else tuple(destinations)
     chosen = {"captures": 2, **settings}
-    return Context(Results(**chosen), where, revision, CREATED_AT, "0.1.0")
+    return Context(Results(**chosen), where, {}, CREATED_AT, "0.1.0")
 
 
 def build(series: Sequence[Dataset], made: Prediction, how: Context) -> list[Encoded]:

@@ -54,7 +54,7 @@ class Service:
         values = {
             "data_folder": str(self.folder.root),
             "listener": {"port": 0, "allow": [{"ae_title": "SCANNER"}, {"ae_title": "PACS"}]},
-            "completeness": {"quiet_period_s": 1.5},
+            "completeness": {"quiet_period_s": 1.5, "no_result_after_s": 1.5},
             "worker": {
                 "bundle": str(bundle),
                 "allow_untrained_bundle": True,

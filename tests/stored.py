@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage import Database, DataFolder, files, instances, open_database, outbox, queue, studies
+from storage import Database, DataFolder, answers, files, instances, open_database, outbox, queue, studies
+from storage.answers import ENDS, NewAnswer
 from storage.outbox import NewDelivery
 from storage.records import Delivery, Instance, Job, Proof, Result
-from storage.states import JobState
+from storage.states import AnswerKind, JobState
 
 NOW = datetime(2026, 3, 29, 0, 59, 30, 123456, tzinfo=UTC)
 STUDY = "1.2.826.0.1.7"
@@ -111,6 +112,11 @@ def encoded(db: Database, job: Job, ordinal: int, kind: str = "overlay") -> Resu
     )
 
 
+def answer(job: Job, kind: AnswerKind = AnswerKind.RESULT, *, reason: str = "2 results encoded") -> NewAnswer:
+    """What this job came to, and no other did."""
+    return NewAnswer(kind, f"key of job {job.job_id}", reason)
+
+
 def complete(
     db: Database,
     job: Job,
@@ -124,7 +130,11 @@ def complete(
     """End a running job with `count` results (the last one a report) for each destination."""
     results = [encoded(db, job, n, "overlay" if n < count else "sr_comprehensive") for n in range(1, count + 1)]
     deliveries = [NewDelivery(result.sop_instance_uid, name, proof) for result in results for name in destinations]
-    return outbox.complete(db, job, state, results, deliveries, {"probability": 0.25}, "2 results encoded", now)
+    kind = next(kind for kind, end in ENDS.items() if end is state)
+    ended = outbox.complete(db, job, answer(job, kind), results, deliveries, {"probability": 0.25}, now)
+    for _, waiting in answers.waiting(db):  # the exam is over
+        answers.publish_waiting(db, waiting, "nothing came for 3600 s", now)
+    return ended
 
 
 def reported(db: Database, *, study: str = STUDY, proof: Proof = Proof.NONE, count: int = 2) -> Job:

@@ -8,13 +8,14 @@ from rich.table import Table
 
 from node.observe.jobs import JobFacts, QueueFacts
 from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
-from storage.records import Event, Job
+from storage.records import Answer, Event, Job
 from storage.states import JobState
 
 WIDE = 250  # where the output is no terminal nothing is folded, so that it can be searched
 COLOURS = {
     JobState.QUEUED: "cyan",
     JobState.RUNNING: "blue",
+    JobState.KEPT: "cyan",
     JobState.REPORTED: "blue",
     JobState.DONE: "green",
     JobState.SKIPPED: "yellow",
@@ -74,7 +75,7 @@ def job(found: JobFacts) -> None:
     outcome = found.outcome or Outcome()
     tables = [_series(outcome.selection)] if outcome.selection else []
     tables += [_prediction(outcome.prediction), _slices(outcome.prediction)] if outcome.prediction else []
-    for table in (*tables, _deliveries(found), _events(found.events)):
+    for table in (*tables, _answers(found.answers), _deliveries(found), _events(found.events)):
         if table.row_count:
             console.print()
             console.print(table)
@@ -140,6 +141,16 @@ def _slices(prediction: PredictionOutcome) -> Table:
     for each in prediction.slices:
         position = "" if each.position_mm is None else f"{each.position_mm:.1f}"
         table.add_row(*_safe(position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
+    return table
+
+
+def _answers(answers: Iterable[Answer]) -> Table:
+    table = _table("Answers of the study", ">job", "kind", "state", "reason", "since", "key")
+    for each in answers:
+        kind = each.kind.replace("_", " ")
+        table.add_row(
+            *_safe(str(each.job_id), kind, each.state, each.reason, each.updated_at.isoformat(), each.key[:16])
+        )
     return table
 
 

@@ -46,10 +46,10 @@ def results(settings: Results, number: int, software_version: str) -> list[Encod
     chosen = settings.model_copy(update={"captures": 1, "parametric_map": True, "capture_skipped": False})
     at = datetime(2000 + number, number, number, number, number, number, tzinfo=UTC)
     predecessor = _EarlierReport(f"{SOURCE_UIDS}{number}.6", f"{SOURCE_UIDS}{number}.7")
-    context = Context(chosen, receivers, 2, at, software_version, [predecessor])
+    context = Context(chosen, receivers, {}, at, software_version, [predecessor])
     made = build(Source(series), series, _prediction(number, series), context)
     always = chosen.model_copy(update={"report_skipped": True})
-    skipped = Context(always, receivers, 1, at, software_version)
+    skipped = Context(always, receivers, {}, at, software_version)
     return [*made, *build_skipped(Source(series), [_Series(number)], f"made up {number}", skipped)]
 
 

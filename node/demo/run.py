@@ -100,7 +100,7 @@ def _settings(folder: DemoFolder, pacs_port: int, device: str) -> Settings:
     values = {
         "data_folder": folder.data,
         "listener": {"ae_title": NODE, "port": _free_port(), "allow": [{"ae_title": SENDER, "host": "127.0.0.1"}]},
-        "completeness": {"quiet_period_s": QUIET_PERIOD_S},
+        "completeness": {"quiet_period_s": QUIET_PERIOD_S, "no_result_after_s": QUIET_PERIOD_S},
         "worker": {"bundle": folder.bundle, "device": device},
         "destinations": [{"name": "pacs", "ae_title": pacs.AE_TITLE, "host": "127.0.0.1", "port": pacs_port}],
         "log": {"format": "console"},

@@ -12,9 +12,9 @@ from typing import Any
 from node.process.heartbeat import pulse, pulses
 from node.work.messages import Progress
 from node.work.outcome import Outcome
-from storage import Database, outbox, queue, studies
+from storage import Database, answers, outbox, queue, studies
 from storage import events as events_table
-from storage.records import Delivery, Event, Job, Result, Study
+from storage.records import Answer, Delivery, Event, Job, Result, Study
 from storage.states import JobState
 
 
@@ -48,6 +48,7 @@ class JobFacts:
     progress: Progress | None  # None when nobody works on it
     study: Study
     outcome: Outcome | None  # None before the first attempt has ended
+    answers: Sequence[Answer]  # that its study had, oldest first
     results: Sequence[Result]
     deliveries: Sequence[Delivery]
     events: Sequence[Event]  # of its study
@@ -62,6 +63,7 @@ class JobFacts:
             "job": {**job_json(self.job, self.at), **stage},
             "study": plain(self.study),
             "outcome": self.outcome.as_row() if self.outcome else None,
+            "answers": [plain(each) for each in self.answers],
             "results": [plain(each) for each in self.results],
             "deliveries": [plain(each) for each in self.deliveries],
             "events": [plain(each) for each in self.events],
@@ -88,6 +90,7 @@ def of_job(db: Database, job_id: int, now: datetime) -> JobFacts:
         progress=progress(db, job),
         study=studies.get(db, job.study_instance_uid),
         outcome=Outcome.from_row(job.outcome),
+        answers=answers.of_study(db, job.study_instance_uid),
         results=outbox.results_of_job(db, job_id),
         deliveries=outbox.of_job(db, job_id),
         events=events_table.of_study(db, job.study_instance_uid),

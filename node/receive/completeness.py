@@ -1,4 +1,4 @@
-"""Pure: is this study complete at this time, and by which rule? (faults F34, F45)
+"""Pure: is a study complete at this time, and by which rule; is it worth a look already, is it over? (faults F34, F45)
 
 DICOM has no "end of study" message. Two rules: the instance count that the sender states is reached, or nothing came
 for the quiet period. A study whose sender still holds an association open waits on, but no longer than that association
@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 
 from node.config import Completeness
 from storage.records import Study
+
+SETTLED_S = 1.0  # a sender that opens an association for every instance does not begin work with each of them
 
 
 def is_complete(
@@ -42,6 +44,30 @@ def is_complete(
     return f"no instance came for {settings.quiet_period_s:g} s{missing}"
 
 
+def is_worth_a_look(
+    study: Study, now: datetime, settings: Completeness, *, open_senders: Collection[str] | None
+) -> str | None:
+    """Why a study that may still grow can be worked on already; None when its series is still under way.
+
+    `open_senders` as above; None when nobody knows them, and then only silence counts.
+    """
+    silent_s = (now - study.last_received_at).total_seconds()
+    if silent_s >= settings.series_quiet_period_s:
+        return f"no instance came for {settings.series_quiet_period_s:g} s"
+    if open_senders is None or silent_s < SETTLED_S or not set(study.calling_ae_titles).isdisjoint(open_senders):
+        return None
+    return "its sender released the association"
+
+
+def is_over(study: Study, now: datetime, settings: Completeness) -> str | None:
+    """Why no result is to be expected any more of a complete study in which nothing can be read."""
+    if settings.use_study_related_instances and study.instances == study.expected_instances:
+        return f"all {study.instances} instances that the sender counts are here"
+    if (now - study.last_received_at).total_seconds() < settings.no_result_after_s:
+        return None
+    return f"no instance came for {settings.no_result_after_s:g} s"
+
+
 class QuietClock:
     """How long each study has been silent, measured by a clock that nobody can set.
 
@@ -51,7 +77,7 @@ class QuietClock:
     """
 
     def __init__(self) -> None:
-        self._since: dict[str, tuple[tuple[int, int], float]] = {}
+        self._since: dict[str, tuple[int, float]] = {}
         self._watched_at: float | None = None
 
     def until(
@@ -66,7 +92,7 @@ class QuietClock:
         before, self._since = self._since, {}
         ends: dict[str, datetime] = {}
         for study in studies:
-            uid, version = study.study_instance_uid, (study.revision, study.instances)
+            uid, version = study.study_instance_uid, study.version
             known = before.get(uid)
             if known is not None and known[0] == version:
                 since = known[1]

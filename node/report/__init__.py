@@ -15,13 +15,24 @@ from pydicom.dataset import Dataset
 
 from model.types import Prediction
 from node.report import capture, overlay, parametric_map, plain, sr, summary, validate
-from node.report.envelope import Context, Envelope, encode, open_envelope
+from node.report.envelope import Envelope, encode, open_envelope, open_without_result
 from node.report.iod import IODS
+from node.report.key import Context, no_result_key, result_key
 from node.report.keyslice import KeySlice, key_slice, source_of
 from node.report.plain import SeriesVerdict
 from node.report.source import Reference, Source, reference_to
 
-__all__ = ["BUILT", "Context", "Encoded", "SeriesVerdict", "Source", "build", "build_skipped"]
+__all__ = [
+    "BUILT",
+    "Context",
+    "Encoded",
+    "SeriesVerdict",
+    "Source",
+    "build",
+    "build_skipped",
+    "no_result_key",
+    "result_key",
+]
 
 BUILT = tuple(IODS)  # the SOP classes of what is built here
 
@@ -47,7 +58,7 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
 
     Raises InvalidResult when an object does not pass its validation.
     """
-    envelope = open_envelope(source, chosen, prediction.model, context)
+    envelope = open_envelope(source, chosen, prediction, context)
     key = key_slice(chosen, prediction)
     receivers = tuple(each.name for each in context.destinations if each.captures)
     captures = [(kind, each, receivers) for kind, each in _captures(envelope, prediction, chosen, key)]
@@ -67,7 +78,7 @@ def build_skipped(source: Source, verdicts: Sequence[SeriesVerdict], reason: str
 
     Raises InvalidResult when an object does not pass its validation.
     """
-    envelope = open_envelope(source, (), None, context)
+    envelope = open_without_result(source, (str(each.reason) for each in verdicts), context)
     drafts: list[Draft] = []
     if context.settings.capture_skipped:
         receivers = tuple(each.name for each in context.destinations if each.captures)
@@ -101,7 +112,7 @@ def _captures(
     envelope: Envelope, prediction: Prediction, chosen: Sequence[Dataset], key: KeySlice
 ) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
-    pixels = summary.picture(prediction, sr.meaning(prediction), envelope.context.revision)
+    pixels = summary.picture(prediction, sr.meaning(prediction))
     text = summary.HOW_MADE
     results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):

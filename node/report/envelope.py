@@ -10,46 +10,22 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from model.types import ModelId
-from node.config import Destination, Results
+from model.types import ModelId, Prediction
 from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report import codes
-from node.report.identity import da, derived_uid, digest, dt, local_time, tm
+from node.report.identity import da, derived_uid, dt, local_time, tm
+from node.report.key import Context, no_result_key, result_key
 from node.report.source import Reference, Source, encoded, is_uid, keep_bytes, take_identity, written
 
 PRODUCT = "NeuroSSL Node"
 META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for diagnosis. Not a medical device."
 UNTRAINED = "UNTRAINED MODEL - random weights, for testing the installation; the numbers mean nothing."
-
-
-class Predecessor(Protocol):
-    """A report of an earlier revision, as `storage.records.Result` has it."""
-
-    @property
-    def sop_class_uid(self) -> str: ...
-    @property
-    def sop_instance_uid(self) -> str: ...
-    @property
-    def series_instance_uid(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Context:
-    """What shapes the results besides study and prediction; `created_at` is aware, and the time of all objects."""
-
-    settings: Results
-    destinations: Sequence[Destination]
-    revision: int
-    created_at: datetime
-    software_version: str
-    predecessor: Sequence[Predecessor] = ()
 
 
 @dataclass(frozen=True)
@@ -64,8 +40,8 @@ class Envelope:
     at: datetime
 
     def uid(self, *parts: str) -> str:
-        """A UID of this study, revision, bundle and settings."""
-        return derived_uid("result", self.key, *parts)
+        """A UID of this answer: of its key, and of how often that had been published before."""
+        return derived_uid("result", self.key, str(self.context.generation), *parts)
 
     @property
     def device_uid(self) -> str:
@@ -89,23 +65,24 @@ class Envelope:
 
     @property
     def tracking_uid(self) -> str:
-        """The same finding of the same study, whatever the revision or the bundle."""
+        """The same finding of the same study, whatever the answer or the bundle."""
         return derived_uid("tracking", self.source.study_instance_uid)
 
 
-def open_envelope(source: Source, chosen: Sequence[Dataset], model: ModelId | None, context: Context) -> Envelope:
-    """The envelope for the results of this study."""
+def open_envelope(source: Source, chosen: Sequence[Dataset], prediction: Prediction, context: Context) -> Envelope:
+    """The envelope for the results of a series that was read."""
     header = source.identity(chosen)
-    settings = context.settings.model_dump_json(exclude={"report_skipped", "capture_skipped"})
-    key = "\n".join(
-        (
-            digest(source.references),
-            model.sha256 if model else "no model",
-            settings,
-            context.software_version,
-            str(context.revision),
-        )
-    )
+    key = result_key(header, chosen, prediction.model, context, inside=prediction.scope.inside)
+    return _envelope(source, header, context, prediction.model, key)
+
+
+def open_without_result(source: Source, reasons: Iterable[str], context: Context) -> Envelope:
+    """The envelope for what is said when no series can be read."""
+    header = source.identity()
+    return _envelope(source, header, context, None, no_result_key(header, reasons, context))
+
+
+def _envelope(source: Source, header: Dataset, context: Context, model: ModelId | None, key: str) -> Envelope:
     offset = encoded(header, "TimezoneOffsetFromUTC").decode("ascii", "replace")
     return Envelope(source, header, context, model, key, local_time(context.created_at, offset))
 

@@ -1,6 +1,6 @@
 """Who and when a result object is: UIDs that follow from the inputs, and times pinned to the job.
 
-The same study, bundle, settings and revision give the same UIDs in any process on any machine, so building twice
+The same answer (node/report/key.py) gets the same UIDs in any process on any machine, so building twice
 builds the same objects and a result that is sent again is recognised by its receiver.
 """
 

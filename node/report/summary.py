@@ -51,7 +51,7 @@ HOW_MADE = (
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
-def picture(prediction: Prediction, meaning: str, revision: int) -> Pixels:
+def picture(prediction: Prediction, meaning: str) -> Pixels:
     """(H, 1024, 3) uint8, H 1024 or less where there is little to show; `meaning` is the verdict in a sentence."""
     height = SIZE if prediction.slices else SIZE // 2
     canvas = Image.new("RGB", (SIZE, height), PAGE)
@@ -69,7 +69,7 @@ def picture(prediction: Prediction, meaning: str, revision: int) -> Pixels:
         _key_slices(canvas, draw, top + 480, prediction, marks)
     else:
         _lines(draw, top + 136, [f"{key}: {value:.6g}" for key, value in sorted(prediction.scope.measurements.items())])
-    _foot(draw, height, prediction, revision)
+    _foot(draw, height, prediction)
     return np.asarray(canvas)
 
 
@@ -180,7 +180,7 @@ def _key_slices(
         write(draw, (left, top + height + 28), caption, 14, MUTED)
 
 
-def _foot(draw: ImageDraw.ImageDraw, height: int, prediction: Prediction, revision: int) -> None:
+def _foot(draw: ImageDraw.ImageDraw, height: int, prediction: Prediction) -> None:
     model = prediction.model
     facts = [
         f"{model.name} {model.version}",
@@ -191,8 +191,6 @@ def _foot(draw: ImageDraw.ImageDraw, height: int, prediction: Prediction, revisi
     if prediction.predictive_entropy is not None and prediction.mutual_information is not None:
         entropy = f"predictive entropy {prediction.predictive_entropy:.3f} nat"
         facts.extend([entropy, f"mutual information {prediction.mutual_information:.3f} nat"])
-    if revision > 1:
-        facts.append(f"revision {revision}")
     write(draw, (MARGIN, height - 84), ", ".join(facts), 12, MUTED)
     write(draw, (MARGIN, height - 64), f"sha256 {model.sha256}", 12, MUTED)
     text = "Not a medical device. Not for diagnosis. Heat maps show attention, not lesions; scaled within each slice."

@@ -30,6 +30,7 @@ from node.series.volume import read_volume
 MIB = 2**20
 
 Refusal = tuple[Reason, str]  # and its detail
+Known = Callable[[SeriesHeaders], bool]  # this series was read before, and found to be in scope
 Stage = Callable[[str], AbstractContextManager[object]]  # "selection", "volume", "slices" or "scope" is under way
 
 
@@ -82,17 +83,20 @@ class Choice:
     verdicts  on every series, in the order given
     tried     the Series Instance UIDs of those that were to be read, by rank
     damage    where none can be read: what is wrong with the first of them that has a damaged file; "" without one
+    recalled  the series that would be read next, when what it leads to is known already; then none is read
     """
 
     look: SeriesLook | None
     verdicts: tuple[SeriesVerdict, ...]
     tried: tuple[str, ...]
     damage: str = ""
+    recalled: SeriesHeaders | None = None
 
     @property
     def chosen(self) -> str | None:
         """The Series Instance UID of the one that is read."""
-        return self.look.series.series_instance_uid if self.look else None
+        found = self.look.series if self.look else self.recalled
+        return found.series_instance_uid if found else None
 
     @property
     def refused(self) -> tuple[SeriesVerdict, ...]:
@@ -101,8 +105,15 @@ class Choice:
         return tuple(verdicts[uid] for uid in self.tried if uid != self.chosen)
 
 
-def choose(series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullcontext) -> Choice:
-    """Read the eligible series of one study by rank, until one is in the model's scope."""
+def unknown(_series: SeriesHeaders) -> bool:
+    """Nothing was read before."""
+    return False
+
+
+def choose(
+    series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullcontext, is_known: Known = unknown
+) -> Choice:
+    """Read the eligible series of one study by rank, until one is in the model's scope, or `is_known` to have been."""
     with stage("selection"):
         selection = eligible(series, limits)
     best: SeriesLook | None = None
@@ -110,6 +121,10 @@ def choose(series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullc
     refusals: dict[str, Refusal] = {}
     for candidate in selection.ranked:
         tried.append(candidate.series_instance_uid)
+        if is_known(candidate):
+            if best is not None:
+                refusals[best.series.series_instance_uid] = Reason.OUT_OF_SCOPE, best.scope.reason
+            return Choice(None, _verdicts(selection, refusals), tuple(tried), recalled=candidate)
         try:
             found = look(candidate, limits, stage)
         except SeriesRefused as error:

@@ -18,7 +18,7 @@ from node.errors import NodeError
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
 from node.service.scheduler import Act
-from storage import Database, DataFolder, files, queue, retention, studies
+from storage import Database, DataFolder, answers, files, queue, retention, studies
 from storage.errors import FolderInUse, NotFound
 from storage.records import Study
 
@@ -62,20 +62,33 @@ class CompletenessWatch:
 
     def look(self) -> None:
         """Once around."""
-        receiving, now_s = studies.receiving(self._db), self._monotonic()
-        listener = pulse(self._folder.path("locks"), "listener") if receiving else None
-        ends = self._quiet.until(receiving, _now(), now_s, listened_s=self._listened_s(listener, now_s))
-        open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else set()
+        receiving, waiting, now_s = studies.receiving(self._db), answers.waiting(self._db), self._monotonic()
+        listener = pulse(self._folder.path("locks"), "listener") if receiving or waiting else None
+        followed = [*receiving, *(study for study, _ in waiting)]
+        ends = self._quiet.until(followed, _now(), now_s, listened_s=self._listened_s(listener, now_s))
+        open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else None
         for study in receiving:
-            rule = completeness.is_complete(
-                study,
-                ends[study.study_instance_uid],
-                self._settings.completeness,
-                open_senders=open_senders,
-                patience_s=self._settings.listener.idle_timeout_s,
-            )
-            if rule is not None:
-                self._queue(study, rule)
+            self._judge(study, ends[study.study_instance_uid], open_senders)
+        for study, answer in waiting:
+            rule = completeness.is_over(study, ends[study.study_instance_uid], self._settings.completeness)
+            if rule is not None and answers.publish_waiting(self._db, answer, rule, _now()):
+                log.info("no result", study=study.study_instance_uid, job_id=answer.job_id, rule=rule)
+
+    def _judge(self, study: Study, now: datetime, open_senders: set[str] | None) -> None:
+        """Publish or queue what is complete; queue early what is worth a look."""
+        rule = completeness.is_complete(
+            study,
+            now,
+            self._settings.completeness,
+            open_senders=open_senders or (),
+            patience_s=self._settings.listener.idle_timeout_s,
+        )
+        if rule is not None:
+            self._complete(study, rule)
+            return
+        rule = completeness.is_worth_a_look(study, now, self._settings.completeness, open_senders=open_senders)
+        if rule is not None:
+            self._work_early(study, rule)
 
     def _listened_s(self, listener: Pulse | None, now_s: float) -> float:
         """How long senders have been able to reach us. A listener that stays away holds up no study for ever."""
@@ -93,12 +106,16 @@ class CompletenessWatch:
         except FolderInUse:
             return True
 
-    def _queue(self, study: Study, rule: str) -> None:
+    def _complete(self, study: Study, rule: str) -> None:
         job = studies.mark_stable(self._db, study, rule, self._settings.worker.maximum_attempts, _now())
         if job is not None:
-            log.info(
-                "study complete", study=study.study_instance_uid, revision=job.revision, job_id=job.job_id, rule=rule
-            )
+            ids = {"study": study.study_instance_uid, "job_id": job.job_id}
+            log.info("study complete", **ids, revision=job.revision, rule=rule, state=job.state)
+
+    def _work_early(self, study: Study, rule: str) -> None:
+        job = studies.work_early(self._db, study, rule, self._settings.worker.maximum_attempts, _now())
+        if job is not None:
+            log.info("worked on early", study=study.study_instance_uid, job_id=job.job_id, rule=rule)
 
 
 class Counting:

@@ -1,6 +1,6 @@
 """One task from files to files, in three steps.
 
-read      verify the files, read their headers, select the series, read its volume
+read      verify the files, read their headers, select the series, read its volume, unless its answer is known
 predict   what the model says of the volume
 report    build the results, store their files
 
@@ -12,7 +12,7 @@ job.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
@@ -21,16 +21,17 @@ from model.errors import DeviceOutOfMemory
 from model.types import Prediction
 from node.config import Settings
 from node.errors import OutOfResources, UnreadableInstance
-from node.report import Context, Encoded, Source, build, build_skipped
-from node.series.choice import Choice, Limits, SeriesLook, choose, nothing_to_read, seed
+from node.report import Encoded, Source, build, build_skipped
+from node.series.choice import Choice, Limits, SeriesLook, choose, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
 from node.series.volume import UnreadableFile, read_series
+from node.work.answering import Answering
 from node.work.messages import Analysed, Outgoing, Task
 from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
 from storage import DataFolder, files
+from storage.answers import NewAnswer
 from storage.records import Result
-from storage.states import JobState
 
 Tell = Callable[[str, int, int], None]  # the stage, how far it is, of how many (0: cannot be counted)
 CHOOSING = {"selection": ("selection", "selects the series"), "volume": ("volume", "reads the volume")}
@@ -60,8 +61,9 @@ class Stages:
 class StudyRead:
     """What the stored files say."""
 
-    source: Source | None  # whose study it is; None when it holds nothing but results of this node
+    source: Source  # whose study it is
     choice: Choice
+    answer: NewAnswer  # what that leads to; the words of a new result are still missing
 
 
 class Analysis:
@@ -75,6 +77,7 @@ class Analysis:
         self._predictor = predictor
         self._stages = Stages(tell)
         self._outcome = Outcome(software=version("neurossl-node"))
+        self._answering = Answering(task, settings, predictor.model_id, self._outcome.software)
 
     @property
     def outcome(self) -> Outcome:
@@ -95,18 +98,24 @@ class Analysis:
         Raises FileAltered, UnreadableInstance and MixedPatients.
         """
         series, unreadable = self._read()
-        choice = choose(series, Limits.of(self._settings, self._predictor.manifest), self._choosing)
+        answering = self._answering
+        limits = Limits.of(self._settings, self._predictor.manifest)
+        choice = choose(series, limits, self._choosing, answering.is_known)
         self._note(selection=SelectionOutcome.of(choice, unreadable, self._folder.root))
         own = {each.series_instance_uid for each in choice.verdicts if each.reason is Reason.OWN_RESULT}
-        foreign = [header for each in series if each.series_instance_uid not in own for header in each.headers]
-        source = Source(foreign) if foreign else None
+        foreign = [each for each in series if each.series_instance_uid not in own]
+        source = Source([header for each in foreign or series for header in each.headers])
         if choice.damage:
             raise UnreadableInstance(choice.damage)
-        return StudyRead(source, choice)
+        if choice.recalled is not None:
+            return StudyRead(source, choice, answering.of_series(choice.recalled))
+        if choice.look is not None:
+            return StudyRead(source, choice, answering.of_look(choice.look))
+        return StudyRead(source, choice, answering.without_series(source, choice.verdicts if foreign else ()))
 
     def predict(self, study: StudyRead) -> Prediction | None:
-        """What the model says of the series; None when there is none. Raises OutOfResources."""
-        if study.choice.look is None:
+        """What the model says of the series; None when there is none, or nothing new. Raises OutOfResources."""
+        if study.choice.look is None or study.answer.is_known:
             return None
         prediction = self._predict(study.choice.look)
         self._note(prediction=PredictionOutcome.of(prediction))
@@ -114,18 +123,18 @@ class Analysis:
 
     def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:
         """The results, encoded and stored. Raises InvalidResult, StorageFull."""
-        source, choice = study.source, study.choice
-        if source is None:
-            return self._analysed(JobState.SKIPPED, "nothing but results of this node", list)
+        source, choice, answer = study.source, study.choice, study.answer
+        context = self._answering.context(answer)
+        if answer.is_known:
+            return Analysed(answer=answer, outcome=self.outcome, results=())
         if prediction is None or choice.look is None:
-            reason = nothing_to_read(choice.verdicts)
-            skipped = partial(build_skipped, source, choice.verdicts, reason, self._context())
-            return self._analysed(JobState.SKIPPED, reason, skipped)
-        encode = partial(build, source, choice.look.series.headers, prediction, self._context())
+            is_ours = any(each.modality == "MR" for each in choice.verdicts)  # of any other study there is no word
+            skipped = partial(build_skipped, source, choice.verdicts, answer.reason, context)
+            return self._analysed(answer, skipped if is_ours else list)
+        encode = partial(build, source, choice.look.series.headers, prediction, context)
         if prediction.scope.inside:
-            return self._analysed(JobState.REPORTED, _summary(prediction), encode)
-        reason = f"outside the model's scope: {prediction.scope.reason}"
-        return self._analysed(JobState.SKIPPED, reason, encode if self._settings.results.report_skipped else list)
+            return self._analysed(replace(answer, reason=_summary(prediction)), encode)
+        return self._analysed(answer, encode if self._settings.results.report_skipped else list)
 
     def _note(self, **found: SelectionOutcome | PredictionOutcome) -> None:
         self._outcome = self._outcome.model_copy(update=found)
@@ -154,22 +163,12 @@ class Analysis:
             except DeviceOutOfMemory as error:
                 raise OutOfResources(str(error)) from error
 
-    def _context(self) -> Context:
-        return Context(
-            settings=self._settings.results,
-            destinations=self._settings.destinations,
-            revision=self._task.revision,
-            created_at=self._task.created_at,
-            software_version=self._outcome.software,
-            predecessor=self._task.predecessors,
-        )
-
-    def _analysed(self, state: JobState, reason: str, encode: Callable[[], Iterable[Encoded]]) -> Analysed:
+    def _analysed(self, answer: NewAnswer, encode: Callable[[], Iterable[Encoded]]) -> Analysed:
         with self._stages.stage("report", "builds the results"):
             encoded = list(encode())
         with self._stages.stage("store", "stores the results"):
             results = tuple(self._stored(each) for each in encoded)
-        return Analysed(state=state, reason=reason, outcome=self.outcome, results=results)
+        return Analysed(answer=answer, outcome=self.outcome, results=results)
 
     def _stored(self, encoded: Encoded) -> Outgoing:
         file = files.write(self._folder, encoded.sop_instance_uid, [encoded.content], area="results")

@@ -22,7 +22,7 @@ from node.retry import delay_s, spread
 from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Progress, Said, StoredInstance, Task
 from node.work.outcome import Outcome
-from storage import Database, instances, outbox, queue
+from storage import Database, answers, instances, outbox, queue
 from storage.errors import ResultConflict
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof
@@ -160,10 +160,11 @@ class Attempt:
             for name in each.destinations
         ]
         row = self._row(analysed.outcome)
+        at_once = self._settings.completeness.publish == "at_once"
         try:
-            self._persist(
+            ended = self._persist(
                 lambda: outbox.complete(
-                    self._db, job, analysed.state, results, deliveries, row, analysed.reason, _now()
+                    self._db, job, analysed.answer, results, deliveries, row, _now(), at_once=at_once
                 )
             )
         except ResultConflict as conflict:
@@ -171,7 +172,7 @@ class Attempt:
             self._persist(lambda: queue.fail(self._db, job, reason, row, _now()))
             log.error("job failed", job_id=job.job_id, reason=reason)  # noqa: TRY400 (the reason is the whole story)
         else:
-            log.info("job ended", job_id=job.job_id, state=analysed.state, results=len(results), reason=analysed.reason)
+            log.info("job ended", job_id=job.job_id, state=ended.state, results=len(results), reason=ended.reason)
 
     def _row(self, outcome: Outcome) -> dict[str, Any]:
         """The outcome as the job keeps it, with the attempt that the claim counted."""
@@ -221,7 +222,8 @@ def task_of(db: Database, job: Job) -> Task:
             StoredInstance(sop_instance_uid=each.sop_instance_uid, path=each.path, sha256=each.sha256)
             for each in instances.of_study(db, job.study_instance_uid, up_to_revision=job.revision)
         ),
-        predecessors=tuple(outbox.previous_report(db, job.study_instance_uid, job.revision)),
+        predecessors=tuple(outbox.standing_report(db, job)),
+        answers=tuple(answers.of_study(db, job.study_instance_uid)),
     )
 
 

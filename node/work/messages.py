@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from node.work.outcome import Outcome
-from storage.records import Result
+from storage.answers import ENDS, NewAnswer
+from storage.records import Answer, Result
 from storage.states import JobState
 
 
@@ -43,7 +44,8 @@ class Task(Line):
     attempt: int
     created_at: datetime
     instances: tuple[StoredInstance, ...]
-    predecessors: tuple[Result, ...] = ()  # the reports of an older revision, which the new ones replace
+    predecessors: tuple[Result, ...] = ()  # the reports of the answer that stands, which the new ones replace
+    answers: tuple[Answer, ...] = ()  # that the study had: what need not be worked out again
 
 
 class Ready(Line):
@@ -95,13 +97,22 @@ class Outgoing(Line):
 
 
 class Analysed(Line):
-    """The study is read: REPORTED or SKIPPED."""
+    """The study is read, and this is its answer; without results where it has that answer already."""
 
     kind: Literal["analysed"] = "analysed"
-    state: JobState
-    reason: str
+    answer: NewAnswer
     outcome: Outcome
     results: tuple[Outgoing, ...]
+
+    @property
+    def state(self) -> JobState:
+        """Of the job, once its study is complete."""
+        return ENDS[self.answer.kind]
+
+    @property
+    def reason(self) -> str:
+        """For people."""
+        return self.answer.reason
 
 
 class Failed(Line):

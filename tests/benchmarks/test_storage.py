@@ -63,7 +63,7 @@ def insert_job(connection: sa.Connection, number: int, uid: str) -> None:
     job = {"job_id": number, "study_instance_uid": uid, "revision": 1, "attempt": 1, "maximum_attempts": 3}
     times = {"created_at": NOW, "available_at": NOW, "updated_at": NOW}
     state = JobState.REPORTED if waits else JobState.DONE
-    connection.execute(schema.jobs.insert().values(**job, **times, state=state, reason=""))
+    connection.execute(schema.jobs.insert().values(**job, **times, state=state, reason="", early=False, covers=1))
     for ordinal in (1, 2):
         result = f"2.25.{number}.{ordinal}"
         of = {"sop_instance_uid": result, "job_id": number, "ordinal": ordinal}
@@ -117,7 +117,7 @@ def work_on_a_study(db: Database) -> None:
     claimed = queue.claim(db, "worker:1", 60, NOW)
     assert job is not None
     assert claimed is not None
-    outbox.complete(db, claimed, JobState.REPORTED, [], [], {}, "", NOW)
+    outbox.complete(db, claimed, stored.answer(claimed), [], [], {}, NOW)
 
 
 ACTS = [

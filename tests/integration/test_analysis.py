@@ -19,8 +19,8 @@ from node.work.analysis import Analysis
 from node.work.messages import Analysed, StoredInstance, Task
 from storage import DataFolder, files
 from storage.errors import FileAltered
-from storage.records import Result
-from storage.states import JobState
+from storage.records import Answer, Result
+from storage.states import AnswerKind, AnswerState, JobState
 from tests import factories
 
 CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
@@ -30,6 +30,9 @@ CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
 def predictor() -> Predictor:
     small = Architecture(embed_dim=24, depth=2, num_heads=2, covariance_dim=4)
     return Predictor(Bundle.untrained(preset=small), device="cpu", precision="float32", threads=1)
+
+
+T2 = {"ScanningSequence": "SE", "RepetitionTime": 5000, "EchoTime": 90, "InversionTime": factories.ABSENT}
 
 
 def stored(folder: DataFolder, datasets: Sequence[Dataset]) -> tuple[StoredInstance, ...]:
@@ -48,6 +51,7 @@ def analysis(
     instances: tuple[StoredInstance, ...],
     *,
     predecessors: tuple[Result, ...] = (),
+    answers: tuple[Answer, ...] = (),
     told: list[str] | None = None,
     **settings: Any,
 ) -> Analysis:
@@ -59,6 +63,7 @@ def analysis(
         created_at=CREATED_AT,
         instances=instances,
         predecessors=predecessors,
+        answers=answers,
     )
     pacs = Destination(name="pacs", ae_title="PACS", host="h", port=1)
     chosen = Settings(data_folder=folder.root, destinations=(pacs,), **settings)
@@ -127,7 +132,8 @@ def test_each_step_can_be_run_alone_and_the_outcome_says_what_was_found_so_far(
 
     nothing = analysis(folder, predictor, instances)
     assert nothing.predict(replace(study, choice=replace(study.choice, look=None))) is None
-    assert nothing.report(study, None).state is JobState.SKIPPED
+    unread = replace(study, answer=replace(study.answer, kind=AnswerKind.NO_RESULT))
+    assert nothing.report(unread, None).state is JobState.SKIPPED
 
 
 def test_the_same_study_gives_the_same_bytes_again(folder: DataFolder, predictor: Predictor) -> None:
@@ -149,6 +155,70 @@ def test_a_new_revision_names_its_predecessor_and_has_uids_of_its_own(folder: Da
     assert item.ReferencedSOPInstanceUID == report.sop_instance_uid
     uids = [{each.result.sop_instance_uid for each in answer.results} for answer in (first, second)]
     assert uids[0].isdisjoint(uids[1])
+
+
+def had(said: Analysed, state: AnswerState, job_id: int = 9) -> tuple[Answer, ...]:
+    """What another job of the study said, as the database has it."""
+    answer = said.answer
+    return (Answer(1, "1.2.3", job_id, answer.kind, answer.key, 0, state, answer.reason, CREATED_AT, CREATED_AT),)
+
+
+@pytest.mark.parametrize("state", [AnswerState.STANDING, AnswerState.KEPT, AnswerState.WITHDRAWN])
+def test_a_series_more_that_changes_nothing_is_nothing_new_and_nothing_is_read_or_predicted(
+    folder: DataFolder, predictor: Predictor, state: AnswerState
+) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysed(folder, predictor, instances)
+    late = stored(folder, factories.mr_series(description="T2 TSE", slices=24, **T2))
+    again = analysed(folder, predictor, (*instances, *late), answers=had(first, state))
+    assert (again.answer.is_known, again.answer.key) == (True, first.answer.key)
+    assert (again.reason, again.results) == (first.reason, ())
+    assert list(again.outcome.timings_s) == ["verify", "headers", "selection"]
+    selection = again.outcome.selection
+    assert selection is not None
+    assert selection.chosen is not None
+
+
+def test_an_answer_that_was_superseded_comes_back_under_new_uids(folder: DataFolder, predictor: Predictor) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysed(folder, predictor, instances)
+    again = analysed(folder, predictor, instances, answers=had(first, AnswerState.SUPERSEDED))
+    assert (again.answer.is_known, again.answer.generation) == (False, 1)
+    uids = [{each.result.sop_instance_uid for each in answer.results} for answer in (first, again)]
+    assert uids[0].isdisjoint(uids[1])
+
+
+def test_a_job_that_is_tried_again_makes_its_own_results_again(folder: DataFolder, predictor: Predictor) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysed(folder, predictor, instances)
+    again = analysed(folder, predictor, instances, answers=had(first, AnswerState.STANDING, job_id=1))
+    assert [each.result.sha256 for each in again.results] == [each.result.sha256 for each in first.results]
+
+
+def test_a_series_outside_the_scope_that_stands_does_not_hide_a_better_one(
+    folder: DataFolder, predictor: Predictor
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 1000, (64, 128, 128)).astype(np.uint16)
+    outside = stored(folder, factories.mr_series(voxels=noise, description="T1 noise", SeriesNumber=1))
+    first = analysed(folder, predictor, outside)
+    assert first.answer.kind is AnswerKind.OUT_OF_SCOPE
+    stands = had(first, AnswerState.STANDING)
+    assert analysed(folder, predictor, outside, answers=stands).answer.is_known
+    head = stored(folder, factories.mr_series(description="T1 head", SeriesNumber=2))
+    both = analysed(folder, predictor, (*outside, *head), answers=stands)
+    assert (both.answer.kind, both.answer.is_known) == (AnswerKind.RESULT, False)
+
+
+def test_no_result_is_the_same_answer_while_the_reasons_are_and_none_without_any_mr_image(
+    folder: DataFolder, predictor: Predictor
+) -> None:
+    t2 = stored(folder, factories.mr_series(description="T2 TSE", slices=24, **T2))
+    first = analysed(folder, predictor, t2)
+    more = stored(folder, factories.mr_series(description="T2 again", slices=24, **T2))
+    second = analysed(folder, predictor, (*t2, *more))
+    assert (first.answer.kind, second.answer.key) == (AnswerKind.NO_RESULT, first.answer.key)
+    ct = factories.mr_series(slices=24, Modality="CT")
+    assert analysed(folder, predictor, stored(folder, ct)).results == ()
 
 
 def test_a_study_without_a_readable_series_is_skipped_with_a_report_that_says_why(

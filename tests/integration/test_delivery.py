@@ -36,7 +36,7 @@ def reported(db: Database, study: str = "1.2.3", names: tuple[str, ...] = ("pacs
     job = stored.claimed(db, now=now())
     results = [_encoded(db, job, ordinal) for ordinal in range(CAPTURES + 1)]
     deliveries = [NewDelivery(each.sop_instance_uid, name, proof) for each in results for name in names]
-    return outbox.complete(db, job, JobState.REPORTED, results, deliveries, {}, "encoded", now())
+    return outbox.complete(db, job, stored.answer(job), results, deliveries, {}, now())
 
 
 def _encoded(db: Database, job: Job, ordinal: int) -> Result:

@@ -14,8 +14,9 @@ from node.config import CountSource, Settings
 from node.process.heartbeat import Heartbeat
 from node.service.housekeeping import CompletenessWatch, Counting, acts, give_back_leases, retire, sweep
 from node.service.scheduler import Act, Scheduler
-from storage import Database, queue, studies
-from storage.states import JobState, StudyState
+from storage import Database, answers, outbox, queue, studies
+from storage.records import Job
+from storage.states import AnswerKind, AnswerState, JobState, StudyState
 from tests import stored
 from tests.destination import wait_until
 
@@ -39,6 +40,11 @@ def watch(db: Database, clock: Clock, **completeness: Any) -> CompletenessWatch:
     return CompletenessWatch(settings, db.folder, db, clock)
 
 
+def due(db: Database) -> list[Job]:
+    """The jobs of complete studies, newest first; not the early work."""
+    return [job for job in queue.listing(db) if not job.early]
+
+
 def test_a_study_that_fell_silent_is_queued_once(db: Database) -> None:
     clock = Clock()
     look = watch(db, clock).look
@@ -46,11 +52,11 @@ def test_a_study_that_fell_silent_is_queued_once(db: Database) -> None:
     look()
     clock.s = 59
     look()
-    assert queue.listing(db) == []
+    assert due(db) == []
     clock.s = 61
     look()
     look()
-    (job,) = queue.listing(db)
+    (job,) = due(db)
     assert (job.state, job.revision, job.maximum_attempts) == (JobState.QUEUED, 1, 3)
     assert job.reason == "no instance came for 60 s"
 
@@ -66,7 +72,7 @@ def test_a_late_instance_leads_to_a_second_job(db: Database) -> None:
     look()
     clock.s = 122
     look()
-    assert [job.revision for job in queue.listing(db)] == [2, 1]
+    assert [job.revision for job in due(db)] == [2, 1]
 
 
 def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None:
@@ -78,15 +84,15 @@ def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None
             look()
         listener.beat("ready")
         look()
-        assert queue.listing(db) == []
+        assert due(db) == []
     for clock.s in (150, 170):  # the listener has stopped
         look()
-    assert queue.listing(db) == []
+    assert due(db) == []
     clock.s = 150 + 301  # and stays away for longer than an association may idle
     look()
     clock.s += 61
     look()
-    assert len(queue.listing(db)) == 1
+    assert len(due(db)) == 1
 
 
 @pytest.mark.parametrize(("listening_s", "jobs"), [(2.0, 0), (61.0, 1)])
@@ -97,7 +103,7 @@ def test_after_a_restart_silence_counts_from_when_senders_could_reach_us_again(
     with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
         listener.beat("ready", listening_s=listening_s)
         watch(db, Clock()).look()
-    assert len(queue.listing(db)) == jobs
+    assert len(due(db)) == jobs
 
 
 def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:
@@ -110,10 +116,63 @@ def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:
         clock.s = 100
         listener.beat("ready", senders=["SCANNER"])
         look()
-        assert queue.listing(db) == []
+        assert due(db) == []
         listener.beat("ready", senders=[])
         look()
-        assert len(queue.listing(db)) == 1
+        assert len(due(db)) == 1
+
+
+def test_a_series_that_fell_silent_is_worked_on_early_once_and_due_when_the_study_is_complete(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock).look
+    stored.received(db, 1, now=now())
+    for clock.s in (0, 4.9):
+        look()
+    assert queue.listing(db) == []
+    for clock.s in (5, 6):
+        look()
+    (job,) = queue.listing(db)
+    assert (job.state, job.early, job.reason) == (JobState.QUEUED, True, "no instance came for 5 s")
+    clock.s = 61
+    look()
+    (job,) = queue.listing(db)
+    assert (job.state, job.early, job.reason) == (JobState.QUEUED, False, "no instance came for 60 s")
+
+
+def test_early_work_begins_when_the_sender_has_released_its_association(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock).look
+    stored.received(db, 1, now=now(), sender="SCANNER")
+    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+        listener.beat("ready", senders=["SCANNER"], listening_s=1000.0)
+        for clock.s in (0, 2):
+            look()
+        assert queue.listing(db) == []
+        listener.beat("ready", senders=[], listening_s=1000.0)
+        look()
+        assert [job.early for job in queue.listing(db)] == [True]
+
+
+def test_no_result_is_published_when_the_exam_is_over_and_at_once_when_the_count_is_reached(db: Database) -> None:
+    clock = Clock()
+    look = watch(db, clock, no_result_after_s=3600).look
+    for study, expected in (("1.2.1", None), ("1.2.2", 1)):
+        stored.received(db, 1, study=study, now=now(), expected=expected)
+    look()
+    clock.s = 61
+    look()
+    for _ in range(2):
+        job = stored.claimed(db, now=now())
+        outbox.complete(db, job, stored.answer(job, AnswerKind.NO_RESULT), [], [], {}, now())
+    look()
+
+    def states() -> list[AnswerState]:
+        return [each.state for uid in ("1.2.1", "1.2.2") for each in answers.of_study(db, uid)]
+
+    assert states() == [AnswerState.KEPT, AnswerState.STANDING]
+    clock.s = 3600 + 62
+    look()
+    assert states() == [AnswerState.STANDING, AnswerState.STANDING]
 
 
 def test_a_peer_is_asked_how_many_instances_a_study_has(db: Database) -> None:

@@ -71,7 +71,8 @@ def a_reported_job(db: Database) -> int:
     job = stored.claimed(db, now=now())
     results = [stored.encoded(db, job, 1), stored.encoded(db, job, 2, "sr_comprehensive")]
     deliveries = [outbox.NewDelivery(each.sop_instance_uid, "pacs") for each in results]
-    outbox.complete(db, job, JobState.REPORTED, results, deliveries, OUTCOME, "high likelihood: 82.3%", now())
+    answer = stored.answer(job, reason="high likelihood: 82.3%")
+    outbox.complete(db, job, answer, results, deliveries, OUTCOME, now())
     return job.job_id
 
 
@@ -115,12 +116,12 @@ def test_the_list_as_json_has_the_promised_keys(db: Database, config: Path) -> N
     found = asked(config)
     assert set(found) == {"jobs", "receiving", "counts", "destinations"}
     assert found["counts"] == {
-        "queued": 0, "running": 0, "reported": 1, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0,
+        "queued": 0, "running": 0, "kept": 0, "reported": 1, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0,
     }  # fmt: skip
     (job,) = found["jobs"]
     assert set(job) == {
         "job_id", "study_instance_uid", "revision", "state", "attempt", "maximum_attempts", "reason", "created_at",
-        "available_at", "lease_owner", "lease_expires_at", "updated_at", "age_s",
+        "available_at", "lease_owner", "lease_expires_at", "updated_at", "age_s", "early", "covers", "answer_id",
     }  # fmt: skip
     assert datetime.fromisoformat(job["created_at"]).tzinfo is not None
 
@@ -166,13 +167,15 @@ def test_everything_about_a_job_is_shown(db: Database, config: Path) -> None:
 def test_everything_about_a_job_as_json_is_complete(db: Database, config: Path) -> None:
     job_id = a_reported_job(db)
     found = asked(config, "show", str(job_id))
-    assert set(found) == {"job", "study", "outcome", "results", "deliveries", "events"}
+    assert set(found) == {"job", "study", "outcome", "answers", "results", "deliveries", "events"}
+    assert [(each["kind"], each["state"]) for each in found["answers"]] == [("result", "standing")]
     assert found["outcome"] == {**OUTCOME, "version": 1}
     assert found["study"]["instances"] == 1
     assert [each["kind"] for each in found["results"]] == ["overlay", "sr_comprehensive"]
     assert [(each["destination"], each["state"]) for each in found["deliveries"]] == [("pacs", "pending")] * 2
     names = [each["name"] for each in found["events"]]
-    assert names == ["study receiving", "study stable", "job queued", "job running", "job reported"]
+    assert names[-4:] == ["job running", "answer kept", "answer standing", "job reported"]
+    assert names[:-4] == ["study receiving", "study stable", "job queued"]
 
 
 def test_a_running_job_says_what_it_does(db: Database, config: Path) -> None:

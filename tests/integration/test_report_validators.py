@@ -31,7 +31,7 @@ def every_result() -> dict[str, list[Encoded]]:
     how = reports.context(
         destinations, captures=2, parametric_map=True, capture_skipped=True, institution_name="Clinic"
     )
-    superseding = replace(how, revision=2, predecessor=[Earlier()])
+    superseding = replace(how, predecessor=[Earlier()])
     enhanced = [enhanced_mr(slices=8, rows=32, columns=32)]
     untrained = reports.prediction(SERIES, model=replace(reports.MODEL, trained=False))
     verdicts = [reports.Verdict(), reports.Verdict(series_number=None, description="", modality="")]

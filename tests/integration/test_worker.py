@@ -19,9 +19,10 @@ from node.work.child import ChildEnded, ConfigurationRefused
 from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
+from storage.answers import NewAnswer
 from storage.errors import DatabaseBusy, FolderInUse
 from storage.records import Job
-from storage.states import JobState
+from storage.states import AnswerKind, JobState
 from tests import stored
 from tests.destination import wait_until
 from tests.outcomes import outcome
@@ -29,7 +30,7 @@ from tests.outcomes import outcome
 READY = Ready(
     bundle="fake 1", sha256="0" * 64, trained=True, device="cpu", engine="none", precision="float32", load_s=0.1
 )
-DONE = Analysed(state=JobState.REPORTED, reason="read", outcome=outcome(), results=())
+DONE = Analysed(answer=NewAnswer(AnswerKind.RESULT, "key", "read"), outcome=outcome(), results=())
 CHILD = """
 import json, os, signal, sys, time
 def say(line): os.write(1, line.encode() + b"\\n")

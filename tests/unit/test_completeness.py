@@ -15,7 +15,8 @@ SETTINGS = Completeness(quiet_period_s=60)
 
 
 def study(instances: int = 10, expected: int | None = None, last: datetime = START, revision: int = 1) -> Study:
-    return Study("1.2.3", StudyState.RECEIVING, revision, instances, expected, START, last, ("SCANNER", "PACS"))
+    senders = ("SCANNER", "PACS")
+    return Study("1.2.3", StudyState.RECEIVING, revision, instances, expected, START, last, senders, instances)
 
 
 def after(seconds: float) -> datetime:

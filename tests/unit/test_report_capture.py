@@ -225,7 +225,7 @@ def test_the_page_says_the_verdict_and_why(
 def test_the_verdict_bears_its_colour_and_an_untrained_one_none() -> None:
     for trained, band in ((True, Band.HIGH_LIKELIHOOD), (True, Band.NO_SIGNIFICANT_CHANGES), (False, None)):
         made = reports.prediction(band=band or Band.HIGH_LIKELIHOOD, model=replace(reports.MODEL, trained=trained))
-        page = summary.picture(made, "meaning", revision=1)
+        page = summary.picture(made, "meaning")
         assert tuple(page[210 if not trained else 170, 900]) == summary.COLOURS[band]
 
 
@@ -251,14 +251,13 @@ def test_out_of_scope_is_said_as_clearly(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "head_ml: 212.3" in said
 
 
-def test_the_page_names_model_and_weights_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_names_model_and_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(summary, "write", lambda _draw, _at, text, *_, **__: written.append(text))
-    summary.picture(reports.prediction(), "meaning", revision=3)
+    summary.picture(reports.prediction(), "meaning")
     assert f"sha256 {reports.MODEL.sha256}" in written
     facts = next(text for text in written if text.startswith("neurossl-test 1.0"))
     assert "61 slices, 10 dropout samples, temperature 1.7, predictive entropy 0.470 nat" in facts
-    assert facts.endswith("revision 3")
 
 
 def slices_with(probabilities: list[float]) -> tuple[SlicePrediction, ...]:
@@ -295,7 +294,7 @@ def test_pages_with_unusual_numbers_can_be_drawn() -> None:
         reports.prediction(slices=2, probability=0.0, spread=0.0),
         reports.prediction(probability=1.0, spread=0.5, model=plain),
     ):
-        page = summary.picture(made, "x " * 400, revision=1)
+        page = summary.picture(made, "x " * 400)
         assert page.shape == (1024, 1024, 3)
 
 

@@ -89,20 +89,52 @@ def test_settings_that_shape_nothing_change_no_uid() -> None:
     assert uids(series, made, reports.context()) == uids(series, made, unrelated)
 
 
-def test_another_bundle_revision_or_software_version_gives_new_uids() -> None:
+def test_another_bundle_software_version_or_generation_gives_new_uids() -> None:
     series, made, how = small(), reports.prediction(small(), slices=5), reports.context()
     before = uids(series, made, how)
     other = replace(made, model=replace(made.model, sha256="f" * 64))
     assert not set(before) & set(uids(series, other, how))
-    assert not set(before) & set(uids(series, made, reports.context(revision=2)))
     assert not set(before) & set(uids(series, made, replace(how, software_version="0.2.0")))
+    assert not set(before) & set(uids(series, made, replace(how, generation=1)))
 
 
-def test_a_late_instance_gives_new_uids() -> None:
+def test_another_content_of_an_instance_that_was_read_gives_new_uids() -> None:
     series, made, how = small(), reports.prediction(small(), slices=5), reports.context()
-    before = report.build(Source(series[:-1]), series[:-1], made, how)
-    after = report.build(Source(series), series[:-1], made, how)
-    assert not {each.sop_instance_uid for each in before} & {each.sop_instance_uid for each in after}
+    contents = {str(each.SOPInstanceUID): "a" for each in series}
+    before = uids(series, made, replace(how, contents=contents))
+    contents[str(series[0].SOPInstanceUID)] = "b"
+    assert not set(before) & set(uids(series, made, replace(how, contents=contents)))
+
+
+def test_another_name_of_the_patient_gives_new_uids() -> None:
+    series, made, how = small(), reports.prediction(small(), slices=5), reports.context()
+    before = uids(series, made, how)
+    for each in series:
+        each.PatientName = "Corrected^Name"
+    assert not set(before) & set(uids(series, made, how))
+
+
+def test_series_that_were_not_read_leave_no_trace() -> None:
+    series, made, how = small(), reports.prediction(small(), slices=5), reports.context()
+    late = small()
+    for number, each in enumerate(late):
+        each.SeriesInstanceUID, each.SOPInstanceUID = "1.2.9", f"1.2.9.{number}"
+    alone = report.build(Source(series), series, made, how)
+    beside = report.build(Source([*late, *series]), series, made, how)
+    assert alone == beside
+
+
+def test_the_same_reasons_are_the_same_no_result_however_many_series_have_them() -> None:
+    header, how = small()[0], reports.context()
+    key = report.no_result_key(header, ["localizer", "not T1-weighted"], how)
+    assert key == report.no_result_key(header, ["not T1-weighted", "localizer", "localizer"], how)
+    assert key != report.no_result_key(header, ["localizer"], how)
+
+
+def test_out_of_scope_and_in_scope_are_two_answers() -> None:
+    series, how = small(), reports.context()
+    keys = {report.result_key(series[0], series, reports.MODEL, how, inside=inside) for inside in (True, False)}
+    assert len(keys) == 2
 
 
 def test_another_receiver_of_the_same_form_changes_nothing() -> None:

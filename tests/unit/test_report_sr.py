@@ -261,7 +261,7 @@ def test_a_superseding_report_names_its_predecessor_of_the_same_form() -> None:
         Earlier(ComprehensiveSRStorage, "2.25.1", "2.25.2"),
         Earlier(BasicTextSRStorage, "2.25.3", "2.25.4"),
     )
-    how = replace(reports.context(revision=2), predecessor=earlier)
+    how = replace(reports.context(), predecessor=earlier)
     (study,) = report_of(reports.prediction(SERIES), how).PredecessorDocumentsSequence
     assert study.StudyInstanceUID == SERIES[0].StudyInstanceUID
     (series,) = study.ReferencedSeriesSequence
@@ -270,7 +270,7 @@ def test_a_superseding_report_names_its_predecessor_of_the_same_form() -> None:
 
 
 def test_a_report_after_a_skipped_revision_names_that_one() -> None:
-    how = replace(reports.context(revision=2), predecessor=(Earlier(BasicTextSRStorage, "2.25.3", "2.25.4"),))
+    how = replace(reports.context(), predecessor=(Earlier(BasicTextSRStorage, "2.25.3", "2.25.4"),))
     (study,) = report_of(reports.prediction(SERIES), how).PredecessorDocumentsSequence
     assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "2.25.3"
 

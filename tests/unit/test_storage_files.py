@@ -13,7 +13,6 @@ import pytest
 from storage import Database, DataFolder, files, instances, outbox
 from storage.errors import FileAltered, StorageFull, UnsafePath
 from storage.files import Swept
-from storage.states import JobState
 from tests import stored
 from tests.stored import NOW
 
@@ -277,7 +276,7 @@ def test_results_that_wait_for_their_rows_longer_than_the_grace_stay(db: Databas
     result = stored.encoded(db, job, 1)  # and then the database is full for two hours
     later = now + timedelta(hours=2)
     assert files.sweep(db.folder, db, later).strays == 0
-    outbox.complete(db, job, JobState.REPORTED, [result], [], {}, "encoded", later)
+    outbox.complete(db, job, stored.answer(job), [result], [], {}, later)
     files.verify(db.folder, result.path, result.sha256)
 
 

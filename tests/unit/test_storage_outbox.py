@@ -2,13 +2,13 @@
 
 import pytest
 
-from storage import Database, events, files, outbox, queue, studies
+from storage import Database, events, files, outbox, queue
 from storage.errors import InvalidTransition, LeaseLost, ResultConflict
 from storage.outbox import NewDelivery
 from storage.records import Proof
-from storage.states import DeliveryState, JobState
+from storage.states import AnswerKind, DeliveryState, JobState
 from tests import stored
-from tests.stored import NOW, STUDY, after
+from tests.stored import NOW, after
 
 
 def states(db: Database, job_id: int = 1) -> list[DeliveryState]:
@@ -31,7 +31,7 @@ def test_a_failure_in_the_middle_leaves_nothing_of_it(db: Database) -> None:
     job = stored.running(db)
     result = stored.encoded(db, job, 1)
     with pytest.raises(KeyError):
-        outbox.complete(db, job, JobState.REPORTED, [result], [NewDelivery("2.25.unknown", "pacs")], {}, "encoded", NOW)
+        outbox.complete(db, job, stored.answer(job), [result], [NewDelivery("2.25.unknown", "pacs")], {}, NOW)
     assert queue.get(db, job.job_id) == job
     assert outbox.results_of_job(db, job.job_id) == []
 
@@ -49,17 +49,11 @@ def test_a_skipped_job_stays_skipped_while_its_report_is_sent(db: Database) -> N
     assert states(db) == [DeliveryState.SENT]
 
 
-def test_only_reported_and_skipped_are_ways_to_complete(db: Database) -> None:
-    job = stored.running(db)
-    with pytest.raises(ValueError, match="not as done"):
-        outbox.complete(db, job, JobState.DONE, [], [], {}, "", NOW)
-
-
 def test_a_uid_of_another_job_is_never_taken_over(db: Database) -> None:
     taken = stored.encoded(db, stored.reported(db), 1)
     job = stored.running(db, study="1.9")
     with pytest.raises(ResultConflict, match="belongs to job 1, not to job 2"):
-        outbox.complete(db, job, JobState.REPORTED, [taken], [], {}, "encoded", NOW)
+        outbox.complete(db, job, stored.answer(job), [taken], [], {}, NOW)
     assert queue.get(db, job.job_id).state is JobState.RUNNING
 
 
@@ -69,7 +63,7 @@ def test_a_result_encoded_again_keeps_its_first_content(db: Database) -> None:
     queue.retry(db, job.job_id, NOW)
     other = files.write(db.folder, first[0].sop_instance_uid, [b"another content"], area="results")
     changed = type(first[0])(**(vars(first[0]) | {"path": other.path, "sha256": other.sha256}))
-    outbox.complete(db, stored.claimed(db), JobState.SKIPPED, [changed], [], {}, "again", NOW)
+    outbox.complete(db, stored.claimed(db), stored.answer(job, AnswerKind.NO_RESULT), [changed], [], {}, NOW)
     assert outbox.results_of_job(db, job.job_id) == first
     assert list(files.orphans(db.folder, db, "results")) == [other.path]
 
@@ -81,7 +75,7 @@ def test_a_lost_result_that_comes_out_different_is_a_conflict(db: Database) -> N
     queue.retry(db, job.job_id, NOW)
     changed = type(first)(**(vars(first) | {"path": "results/aa/x", "sha256": "f" * 64}))
     with pytest.raises(ResultConflict, match="another content"):
-        outbox.complete(db, stored.claimed(db), JobState.SKIPPED, [changed], [], {}, "again", NOW)
+        outbox.complete(db, stored.claimed(db), stored.answer(job, AnswerKind.NO_RESULT), [changed], [], {}, NOW)
 
 
 def test_deliveries_go_one_by_one_in_the_order_of_their_ordinals(db: Database) -> None:
@@ -261,22 +255,17 @@ def test_only_what_is_sent_can_be_asked_for_or_proved(db: Database) -> None:
         outbox.committed(db, pending[0], NOW)
 
 
-def second_revision(db: Database) -> int:
-    stored.received(db, 2)
-    return studies.get(db, STUDY).revision
-
-
-def test_a_new_report_names_the_one_before(db: Database) -> None:
-    stored.delivered(db)
-    assert outbox.previous_report(db, STUDY, 1) == []
-    found = outbox.previous_report(db, STUDY, second_revision(db))
+def test_a_new_report_names_the_one_that_stands(db: Database) -> None:
+    first = stored.delivered(db)
+    assert outbox.standing_report(db, first) == []  # its own, if it were tried once more
+    found = outbox.standing_report(db, stored.queued(db, number=2))
     assert [result.sop_instance_uid for result in found] == ["2.25.1.2"]
 
 
-def test_of_several_reports_before_only_the_latest_is_named(db: Database) -> None:
+def test_of_several_reports_only_the_one_that_stands_is_named(db: Database) -> None:
     stored.delivered(db)
     stored.complete(db, stored.running(db, number=2))
-    found = outbox.previous_report(db, STUDY, 3)
+    found = outbox.standing_report(db, stored.queued(db, number=3))
     assert [result.sop_instance_uid for result in found] == ["2.25.2.2"]
 
 
@@ -284,4 +273,4 @@ def test_a_report_that_nobody_took_is_not_named(db: Database) -> None:
     stored.reported(db)
     while (delivery := outbox.claim(db, "pacs", NOW)) is not None:
         outbox.refuse(db, delivery, "0xA900", NOW)
-    assert outbox.previous_report(db, STUDY, second_revision(db)) == []
+    assert outbox.standing_report(db, stored.queued(db, number=2)) == []

@@ -4,6 +4,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from storage import Database, engine, files, instances, outbox, queue, retention, schema, studies
+from storage import Database, answers, engine, files, instances, outbox, queue, retention, schema, studies
+from storage.answers import NewAnswer
 from storage.errors import InvalidTransition, LeaseLost
 from storage.outbox import NewDelivery
-from storage.records import Delivery, Event, Job, Proof
-from storage.states import DeliveryState, JobState, StudyState, check
+from storage.records import Answer, Delivery, Event, Job, Proof, Result
+from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState, check
 from tests import stored
 from tests.stored import NOW
 
@@ -66,6 +68,24 @@ class Node(RuleBasedStateMachine):
         for study in studies.receiving(self.db):
             studies.mark_stable(self.db, study, "nothing came", 2, self.now)
 
+    @rule(number=st.integers(1, 4), study=st.sampled_from(["1.1", "1.2"]), kind=st.sampled_from(list(AnswerKind)))
+    def a_study_goes_through(self, number: int, study: str, kind: AnswerKind) -> None:
+        self.an_instance_comes(number, study)
+        self.the_office_looks_at_the_studies()
+        job = queue.claim(self.db, "a:1", 60, self.now)
+        if job is not None:
+            self.complete(job, kind)
+
+    @rule()
+    def the_office_queues_early_work(self) -> None:
+        for study in studies.receiving(self.db):
+            studies.work_early(self.db, study, "a series is here", 2, self.now)
+
+    @rule()
+    def the_office_says_that_there_is_no_result(self) -> None:
+        for _, waiting in answers.waiting(self.db):
+            assert answers.publish_waiting(self.db, waiting, "the exam is over", self.now)
+
     @rule(owner=st.sampled_from(["a:1", "b:1"]))
     def a_worker_claims(self, owner: str) -> None:
         job = queue.claim(self.db, owner, 60, self.now)
@@ -78,22 +98,33 @@ class Node(RuleBasedStateMachine):
             return
         job = self.held[pick % len(self.held)]
         acts: dict[str, Callable[[], object]] = {
-            "report": lambda: self.complete(job, JobState.REPORTED),
-            "skip": lambda: self.complete(job, JobState.SKIPPED),
+            "report": lambda: self.complete(job, AnswerKind.RESULT),
+            "skip": lambda: self.complete(job, AnswerKind.NO_RESULT),
             "give back": lambda: queue.give_back(self.db, job, "busy", self.now + timedelta(seconds=30), self.now),
             "fail": lambda: queue.fail(self.db, job, "broken", {}, self.now),
             "renew": lambda: queue.renew(self.db, job, 60, self.now),
         }
         self.attempt(acts[end])
 
-    def complete(self, job: Job, state: JobState) -> None:
-        results = [stored.encoded(self.db, job, number) for number in (1, 2)]
+    def complete(self, job: Job, kind: AnswerKind) -> None:
+        """Each study has two answers, and comes back to the first after the second."""
+        key = f"{kind} {job.covers % 2}"
+        had = answers.of_study(self.db, job.study_instance_uid)
+        new = NewAnswer(kind, key, "worked out", answers.generation(had, job.job_id, key))
+        if answers.recalled(had, job.job_id, key) is not None:
+            outbox.complete(self.db, job, replace(new, is_known=True), [], [], {}, self.now)
+            return
+        prefix = f"2.25.{job.study_instance_uid}.{kind}.{job.covers % 2}.{new.generation}"
+        results = [
+            replace(stored.encoded(self.db, job, number), sop_instance_uid=f"{prefix}.{number}") for number in (1, 2)
+        ]
         plan = [
             NewDelivery(result.sop_instance_uid, name, Proof.COMMITMENT if name == "two" else Proof.NONE)
             for result in results
             for name in DESTINATIONS
         ]
-        outbox.complete(self.db, job, state, results, plan, {}, "encoded", self.now)
+        at_once = job.covers % 3 == 0
+        outbox.complete(self.db, job, new, results, plan, {}, self.now, at_once=at_once)
 
     @rule(owner=st.sampled_from(["", "a:"]))
     def a_worker_dies(self, owner: str) -> None:
@@ -183,6 +214,30 @@ class Node(RuleBasedStateMachine):
         assert max(waiting.values(), default=0) <= 1
 
     @invariant()
+    def what_is_kept_is_with_nobody_and_one_answer_stands(self) -> None:
+        for uid in ("1.1", "1.2"):
+            every = answers.of_study(self.db, uid)
+            assert sum(each.state is AnswerState.STANDING for each in every) <= 1
+            assert sum(each.state is AnswerState.KEPT for each in every) <= 1
+            published = [each for each in every if each.state not in (AnswerState.KEPT, AnswerState.DISCARDED)]
+            assert len({(each.key, each.generation) for each in published}) == len(published)
+            for answer in every:
+                told = [each for each in outbox.of_job(self.db, answer.job_id) if each.attempt]
+                own = {each.sop_instance_uid for each in self.results_of(answer)}
+                if answer.state is AnswerState.KEPT:
+                    assert not own & {each.sop_instance_uid for each in told}
+                if answer.state is AnswerState.DISCARDED:
+                    assert not own
+        for study in ("1.1", "1.2"):
+            kept = [job for job in queue.listing(self.db, states=[JobState.KEPT]) if job.study_instance_uid == study]
+            assert not kept or studies.get(self.db, study).state is StudyState.RECEIVING
+
+    def results_of(self, answer: Answer) -> list[Result]:
+        query = sa.select(*schema.columns(schema.results, Result)).where(schema.results.c.answer_id == answer.answer_id)
+        with self.db.reading() as connection:
+            return [Result(**row._asdict()) for row in connection.execute(query)]
+
+    @invariant()
     def every_row_has_its_file_and_every_file_its_row(self) -> None:
         folder = self.db.folder
         for study in ("1.1", "1.2"):
@@ -199,7 +254,7 @@ class Node(RuleBasedStateMachine):
             assert connection.execute(sa.select(sa.func.count()).select_from(schema.instances)).scalar_one() == len(
                 known
             )
-            assert connection.execute(sa.select(schema.doomed_files)).all() == []
+        files.delete_doomed(folder, self.db)  # of answers that were discarded
 
 
 TestNode = Node.TestCase
