@@ -204,10 +204,10 @@ def service(
             node.start()
         yield node
     finally:
-        if node.process.hardening is not None:
+        if node.process is not None:
             left = node.pids
-            node.process.hardening.kill()
-            node.process.hardening.wait()
+            node.process.kill()
+            node.process.wait()
             wait_until(lambda: not any(_runs(pid) for pid in left), "everything to be gone", 30)
 
 

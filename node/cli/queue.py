@@ -46,11 +46,11 @@ def overview(
         return
     from node.cli import tables
 
-    with database(config) as db:
+    with database(config) as (folder, db):
         jobs = queue.listing(db, states=state, limit=limit)
         receiving = [] if state else studies.receiving(db)
         counts = queue.counts(db)
-        destinations = _destinations(db)
+        destinations = _destinations(folder)
     now = datetime.now(UTC)
     if as_json:
         print_json(
@@ -69,8 +69,8 @@ def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> No
     """Everything about one job: series chosen and refused, timings, prediction, results, deliveries, events."""
     from node.cli import tables
 
-    with database(config) as db:
-        found = everything(db, job_id)
+    with database(config) as (folder, db):
+        found = everything(folder, db, job_id)
     if as_json:
         print_json(found)
     else:
@@ -79,15 +79,15 @@ def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> No
 
 def retry(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Try a job that ended once more: what was refused is sent again, anything else is worked on from the start."""
-    with database(config) as db:
-        _say_state(queue.retry(db, job_id, datetime.now(UTC)), as_json)
+    with database(config) as (folder, db):
+        _say_state(queue.retry(db, folder, job_id, datetime.now(UTC)), as_json)
 
 
 def cancel(
     job_id: JobId, config: Config = DEFAULT, reason: Reason = "cancelled by an operator", as_json: AsJson = False
 ) -> None:
     """End a job: a running worker drops it, and what was not sent stays here."""
-    with database(config) as db:
+    with database(config) as (_, db):
         _say_state(queue.cancel(db, job_id, reason, datetime.now(UTC)), as_json)
 
 
@@ -101,24 +101,24 @@ def _say_state(job: Job, as_json: bool) -> None:
 
 
 @contextmanager
-def database(config: Path) -> Iterator[Database]:
-    """The database of these settings; one that is not there is not made."""
+def database(config: Path) -> Iterator[tuple[DataFolder, Database]]:
+    """Data folder and database of these settings; one that is not there is not made."""
     with one_line_errors():
         folder = DataFolder(load(config).data_folder)
         if not folder.database.is_file():
             raise NotFound(f"{folder.database}: there is no database yet; `neurossl serve` makes it")
         db = open_database(folder)
         try:
-            yield db
+            yield folder, db
         finally:
             db.close()
 
 
-def everything(db: Database, job_id: int) -> dict[str, Any]:
+def everything(folder: DataFolder, db: Database, job_id: int) -> dict[str, Any]:
     """What is known of a job, as JSON: the keys are promised, new ones may come. Raises NotFound."""
     now = datetime.now(UTC)
     job = queue.get(db, job_id)
-    workers = (each for each in pulses(db.folder.path("locks")) if each.beats and each.facts.get("job") == job_id)
+    workers = (each for each in pulses(folder.path("locks")) if each.beats and each.facts.get("job") == job_id)
     stage = next((each.facts.get("stage") for each in workers), None)
     return {
         "job": {**job_json(job, now), "stage": stage if job.state is JobState.RUNNING else None},
@@ -130,9 +130,9 @@ def everything(db: Database, job_id: int) -> dict[str, Any]:
     }
 
 
-def _destinations(db: Database) -> dict[str, str]:
+def _destinations(folder: DataFolder) -> dict[str, str]:
     """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
-    office = pulse(db.folder.path("locks"), "office")
+    office = pulse(folder.path("locks"), "office")
     return dict(office.facts.get("destinations", {})) if office and office.beats else {}
 
 

@@ -20,7 +20,7 @@ from node.config import Settings
 from node.retry import delay_s, spread
 from node.work.child import Child, ChildEnded
 from node.work.messages import Analysed, Failed, Predecessor, Progress, ResultFile, StoredInstance, Task
-from storage import Database, instances, outbox, queue
+from storage import Database, DataFolder, instances, outbox, queue
 from storage.errors import DatabaseBusy, ResultConflict, StorageFull
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof, Result
@@ -137,11 +137,11 @@ class Attempt:
             for each in analysed.results
             for name in each.destinations
         ]
-        outcome = {**analysed.outcome, "attempt": job.attempt}
+        outcome, folder = {**analysed.outcome, "attempt": job.attempt}, DataFolder(self._settings.data_folder)
         try:
             self._persist(
                 lambda: outbox.complete(
-                    self._db, job, analysed.state, results, deliveries, outcome, analysed.reason, _now()
+                    self._db, folder, job, analysed.state, results, deliveries, outcome, analysed.reason, _now()
                 )
             )
         except ResultConflict as conflict:

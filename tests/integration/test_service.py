@@ -186,9 +186,9 @@ def test_what_was_acknowledged_before_a_stop_is_there(bundle: Path, tmp_path: Pa
 def test_killing_the_service_ends_its_processes(bundle: Path, tmp_path: Path) -> None:
     with service(tmp_path, bundle, None) as node:
         pids = node.pids
-        assert node.process.hardening is not None
-        node.process.hardening.kill()
-        node.process.hardening.wait()
+        assert node.process is not None
+        node.process.kill()
+        node.process.wait()
         wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids), "all to be gone", 40)
         node.start()  # and the next one starts at once
 
@@ -201,7 +201,7 @@ def test_a_process_that_hangs_is_replaced(bundle: Path, tmp_path: Path, role: st
         import sys
 
         with node.log.open("ab") as log:
-            node.process.hardening = subprocess.Popen(
+            node.process = subprocess.Popen(
                 [sys.executable, "-c", code, "serve", "--config", str(node.config)], stdout=log, stderr=log
             )
         node.wait_ready()
