@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ from pydicom.uid import UID, generate_uid
 from node.dicom.received import Receipt, Received
 from node.dimse.errors import ConnectionLost
 from node.receive import intake
-from storage import Database, DataFolder, files, instances, open_database, studies
+from storage import Database, DataFolder, files, instances, open_database, schema, studies
 from storage.records import Instance
 from tests import factories, wire
+from tests import stored as tables
 
 NOW = datetime(2026, 3, 29, 1, 59, 59, tzinfo=UTC)
 
@@ -236,6 +238,34 @@ def slow_break() -> Iterator[bytes | memoryview]:
     data = wire.encode(factories.mr_series(slices=1, rows=512, columns=512)[0])
     yield data[:200_000]
     raise ConnectionLost("reset")
+
+
+def test_uids_with_leading_zeros_are_taken_as_they_are(folder: DataFolder, db: Database, mr: Dataset) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mr.StudyInstanceUID, mr.SeriesInstanceUID, mr.SOPInstanceUID = "1.2.01", "1.2.01.007", "1.2.01.007.00"
+        first, again = received(mr), received(mr)
+        mr.SOPInstanceUID = "1.2.1.7.0"
+        other = received(mr)  # a UID is a name, not a number
+    assert receive(folder, db, first) is Receipt.STORED
+    (row,) = instances.of_study(db, "1.2.01")
+    assert (row.series_instance_uid, row.sop_instance_uid) == ("1.2.01.007", "1.2.01.007.00")
+    assert receive(folder, db, again) is Receipt.HERE_ALREADY
+    assert receive(folder, db, other) is Receipt.STORED
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+@pytest.mark.parametrize("uid", ["1.2..3", "1.2.3.", "../../etc", "1" * 65])
+def test_what_is_no_uid_gets_no_file_and_no_row(
+    folder: DataFolder, db: Database, mr: Dataset, keyword: str, uid: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        setattr(mr, keyword, uid)
+        sent = received(mr)
+    assert receive(folder, db, sent) is Receipt.UNPARSABLE
+    assert stored(folder) == []
+    assert tables.rows(db, schema.studies) == []
 
 
 def test_no_name_of_the_sender_becomes_a_path(folder: DataFolder, db: Database, mr: Dataset) -> None:
