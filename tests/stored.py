@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pysqlite3
 import sqlalchemy as sa
 
 from storage import Database, DataFolder, files, instances, open_database, outbox, queue, studies
@@ -41,6 +42,17 @@ def rows(db: Database, table: sa.Table) -> list[tuple[Any, ...]]:
     """Every row of a table."""
     with db.reading() as connection:
         return [tuple(row) for row in connection.execute(sa.select(table))]
+
+
+@contextmanager
+def held_by_a_writer(db: Database) -> Iterator[None]:
+    """Another connection is in the middle of a transaction that writes."""
+    other = pysqlite3.connect(db.name, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        other.close()
 
 
 def instance(

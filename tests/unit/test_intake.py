@@ -18,10 +18,9 @@ from pydicom.uid import UID, generate_uid
 from node.dicom.received import Receipt, Received
 from node.dimse.errors import ConnectionLost
 from node.receive import intake
-from storage import Database, DataFolder, files, instances, open_database, schema, studies
+from storage import Database, DataFolder, files, instances, open_database, studies
 from storage.records import Instance
 from tests import factories, wire
-from tests import stored as tables
 
 NOW = datetime(2026, 3, 29, 1, 59, 59, tzinfo=UTC)
 
@@ -175,6 +174,14 @@ def test_what_is_no_data_set_is_refused(folder: DataFolder, db: Database, data: 
     assert stored(folder) == []
 
 
+def test_an_instance_is_refused_from_the_limit_on(
+    folder: DataFolder, db: Database, mr: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "disk_use_percent", lambda _: 90.0)
+    assert receive(folder, db, received(mr), limit=90) is Receipt.NO_ROOM
+    assert receive(folder, db, received(mr), limit=91) is Receipt.STORED
+
+
 def test_a_full_disk_is_refused_before_anything_is_read(folder: DataFolder, db: Database, mr: Dataset) -> None:
     sent = received(mr)
     assert receive(folder, db, sent, limit=0) is Receipt.NO_ROOM
@@ -252,20 +259,6 @@ def test_uids_with_leading_zeros_are_taken_as_they_are(folder: DataFolder, db: D
     assert (row.series_instance_uid, row.sop_instance_uid) == ("1.2.01.007", "1.2.01.007.00")
     assert receive(folder, db, again) is Receipt.HERE_ALREADY
     assert receive(folder, db, other) is Receipt.STORED
-
-
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
-@pytest.mark.parametrize("uid", ["1.2..3", "1.2.3.", "../../etc", "1" * 65])
-def test_what_is_no_uid_gets_no_file_and_no_row(
-    folder: DataFolder, db: Database, mr: Dataset, keyword: str, uid: str
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        setattr(mr, keyword, uid)
-        sent = received(mr)
-    assert receive(folder, db, sent) is Receipt.UNPARSABLE
-    assert stored(folder) == []
-    assert tables.rows(db, schema.studies) == []
 
 
 def test_no_name_of_the_sender_becomes_a_path(folder: DataFolder, db: Database, mr: Dataset) -> None:

@@ -1,6 +1,7 @@
 """Rows made again from the stored files: of what a crash left without one, or of a whole database that was lost."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -154,6 +155,13 @@ def test_a_rebuild_puts_the_old_database_aside_and_registers_every_file(folder: 
     db = open_database(folder)
     assert instances.find(db, mr.SOPInstanceUID) is not None
     db.close()
+
+
+def test_a_rebuild_makes_what_a_copy_of_the_folder_left_out(folder: DataFolder, mr: Dataset) -> None:
+    kept(folder, mr)
+    shutil.rmtree(folder.root / "locks")
+    shutil.rmtree(folder.root / "tmp")
+    assert recovery.rebuild(folder, NOW) == (None, 1)
 
 
 def test_what_is_being_rebuilt_is_opened_by_nobody_else(folder: DataFolder) -> None:

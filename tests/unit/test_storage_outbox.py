@@ -1,11 +1,13 @@
 """Results and their deliveries: committed with their job, sent in order, proved, never sent twice at a time."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from storage import Database, events, files, outbox, queue, studies
+from storage import Database, engine, events, files, outbox, queue, studies
 from storage.errors import InvalidTransition, LeaseLost, ResultConflict
 from storage.outbox import NewDelivery
 from storage.records import Proof
@@ -53,6 +55,28 @@ def test_a_failure_in_the_middle_leaves_nothing_of_it(db: Database) -> None:
         )
     assert queue.get(db, job.job_id) == job
     assert outbox.results_of_job(db, job.job_id) == []
+
+
+def test_an_idle_office_waits_for_no_writer(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
+    with stored.opened(stored.folder(db).root) as impatient, stored.held_by_a_writer(db):
+        assert outbox.claim(impatient, "pacs", NOW) is None
+
+
+def test_of_two_who_see_the_same_delivery_one_gets_it(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored.reported(db, count=1)
+    reading = db.reading
+
+    @contextmanager
+    def overtaken() -> Iterator[sa.Connection]:
+        monkeypatch.setattr(db, "reading", reading)
+        with reading() as connection:
+            yield connection
+        stored.taken(db)
+
+    monkeypatch.setattr(db, "reading", overtaken)
+    assert outbox.claim(db, "pacs", NOW) is None
+    assert [each.attempt for each in outbox.of_job(db, 1)] == [1]
 
 
 def test_a_report_without_destinations_is_done(db: Database) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from storage import Database, events, outbox, queue, schema
+from storage import Database, engine, events, outbox, queue, schema
 from storage.due import LONGEST_WAIT
 from storage.errors import InvalidTransition, LeaseLost, NotFound
 from storage.records import Job
@@ -51,6 +51,13 @@ def test_the_oldest_due_job_comes_first(db: Database) -> None:
 
 def test_an_idle_queue_gives_nothing(db: Database) -> None:
     assert queue.claim(db, "worker:1", 60, NOW) is None
+
+
+def test_an_idle_worker_waits_for_no_writer(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
+    with stored.opened(stored.folder(db).root) as impatient, stored.held_by_a_writer(db):
+        assert queue.claim(impatient, "worker:1", 60, NOW) is None
+        assert queue.release_expired(impatient, NOW) == 0
 
 
 def test_the_next_revision_waits_while_the_one_before_runs(db: Database) -> None:
