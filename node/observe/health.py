@@ -19,7 +19,7 @@ from node.errors import ConfigurationError
 from node.process.heartbeat import pulses
 from node.receive.recovery import is_lost
 from storage import DataFolder, files, open_database
-from storage.engine import quick_check
+from storage.engine import quick_check, version
 from storage.errors import DatabaseUnusable, FolderInUse, FolderUnusable, StorageError
 from storage.schema import HEAD
 
@@ -119,8 +119,7 @@ def _database(folder: DataFolder) -> Fact:
         db = open_database(folder)
         try:
             quick_check(db)
-            with db.reading() as connection:
-                sqlite = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+            kind = version(db)
         finally:
             db.close()
     except DatabaseUnusable as error:
@@ -128,7 +127,7 @@ def _database(folder: DataFolder) -> Fact:
     except StorageError as error:
         return Fact("database", "trouble", str(error))
     size_mib = folder.database.stat().st_size / 2**20
-    return Fact("database", "ok", f"whole, {size_mib:.1f} MiB, schema {HEAD}, SQLite {sqlite}")
+    return Fact("database", "ok", f"whole, {size_mib:.1f} MiB, schema {HEAD}, {kind}")
 
 
 def _processes(folder: DataFolder) -> list[Fact]:

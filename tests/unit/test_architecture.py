@@ -52,8 +52,8 @@ DOORS = {
     "nibabel": ("model/training", "node/offline/predictions.py"),  # NIfTI to train on, and to try the model on
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
-    "pysqlite3": ("storage",),
-    "sqlite3": ("storage",),
+    "pysqlite3": ("storage/backends/sqlite.py",),
+    "sqlite3": ("storage/backends/sqlite.py",),
     "pynetdicom": ("node/dimse",),
     "highdicom": ("node/report", "node/series/geometry.py"),
     "apscheduler": ("node/service/scheduler.py",),

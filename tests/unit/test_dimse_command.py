@@ -56,14 +56,21 @@ def test_what_is_no_uid_is_not_echoed() -> None:
     assert (answer.sop_class_uid, answer.sop_instance_uid) == ("", "")
 
 
+def test_a_uid_with_leading_zeros_is_echoed_as_it_came() -> None:
+    answer = Command(Request.C_STORE, 1, "1.2.840.10008.5.1.4.1.1.4", "1.2.0045.007").response(Status.SUCCESS)
+    assert decode(encode(answer)).sop_instance_uid == "1.2.0045.007"
+
+
 @pytest.mark.parametrize(
-    "uid", ["", ".", "..", "1.", ".1", "1..2", "1.02", "1.2.3\n", "1.2.3\0x", "١.٢", "1" * 65, "1.2/3", "a.b", "-1.2"]
+    "uid", ["", ".", "..", "1.", ".1", "1..2", "1.2.3\n", "1.2.3\0x", "١.٢", "1" * 65, "1.2/3", "a.b", "-1.2"]
 )
 def test_what_is_no_uid_is_known(uid: str) -> None:
     assert not is_uid(uid)
 
 
-@pytest.mark.parametrize("uid", ["1.2", "0.0", "2.25." + "9" * 39, "1" * 64, "1.2.840.10008.5.1.4.1.1.4"])
+@pytest.mark.parametrize(
+    "uid", ["1.2", "0.0", "1.02", "00.1", "2.25." + "9" * 39, "1" * 64, "1.2.840.10008.5.1.4.1.1.4"]
+)
 def test_what_is_a_uid_is_known(uid: str) -> None:
     assert is_uid(uid)
 
