@@ -12,7 +12,7 @@ import structlog
 
 from node.config import CountSource, Settings
 from node.deliver.courier import refuse_unconfigured
-from node.dimse import scu
+from node.dimse import query
 from node.dimse.scu import Peer
 from node.errors import NodeError
 from node.process.heartbeat import Pulse, pulse
@@ -121,7 +121,7 @@ class Counting:
                 continue
             self._asked[uid] = (study.instances, now_s)
             try:
-                expected = scu.count_instances(self._peer, uid, self._timeout_s)
+                expected = query.count_instances(self._peer, uid, self._timeout_s)
                 if expected is not None and expected != study.expected_instances:
                     studies.set_expected(self._db, uid, expected)
             except NotFound:
