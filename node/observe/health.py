@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from node.archive.counting import peer_of as archive_peer
 from node.config import Listener, Settings, Tls, Worker, load
 from node.deliver.courier import peer_of
 from node.dimse import scu
@@ -216,10 +217,8 @@ def _model(worker: Worker) -> Iterable[Fact]:
 
 def _peers(settings: Settings) -> Iterable[Fact]:
     peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
-    source = settings.completeness.count_source
-    if source is not None:
-        peer = Peer(source.ae_title, source.host, source.port, settings.listener.ae_title)
-        peers.append(("count source", peer))
+    if settings.archive is not None:
+        peers.append(("archive", archive_peer(settings.archive, settings)))
     if not settings.destinations:
         yield Fact("destinations", "warning", "there are none: results stay in the data folder")
     with ThreadPoolExecutor(max(1, len(peers))) as pool:
