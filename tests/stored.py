@@ -1,12 +1,13 @@
 """Studies, jobs and results in a real data folder, for whoever tests what is stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pysqlite3
+import pytest
 import sqlalchemy as sa
 
 from storage import Database, DataFolder, files, instances, open_database, outbox, queue, studies
@@ -53,6 +54,20 @@ def held_by_a_writer(db: Database) -> Iterator[None]:
         yield
     finally:
         other.close()
+
+
+def overtake(db: Database, patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Between the next reading of this database and what follows from it, someone else acts."""
+    reading = db.reading
+
+    @contextmanager
+    def overtaken() -> Iterator[sa.Connection]:
+        patch.setattr(db, "reading", reading)
+        with reading() as connection:
+            yield connection
+        act()
+
+    patch.setattr(db, "reading", overtaken)
 
 
 def instance(

@@ -1,5 +1,12 @@
 """Instances are registered once, and a study becomes a job once for each revision."""
 
+<<<<<<< HEAD
+=======
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+>>>>>>> store
 import pytest
 
 from storage import Database, events, files, instances, queue, schema, studies
@@ -28,6 +35,23 @@ def test_each_further_instance_is_counted(db: Database) -> None:
     assert study.calling_ae_titles == ("MR1", "MR0")
     assert [record.sop_instance_uid[-1] for record in instances.of_study(db, STUDY)] == ["1", "2", "3"]
     assert stored.rows(db, schema.series) == [(STUDY, f"{STUDY}.1", "MR", 3)]
+
+
+def test_what_comes_for_one_study_changes_no_other(db: Database) -> None:
+    other = stored.received(db, study="1.9")
+    before = studies.get(db, "1.9"), stored.rows(db, schema.series)
+    first = stored.received(db, 1, now=after(1), expected=2)
+    stored.received(db, 2, now=after(2), sender="MR2")
+    again = replace(stored.instance(1, sha256=first.sha256, sender="MR3"), path="instances/00/again")
+    stored.folder(db).path(first.path).unlink()
+    instances.register(db, stored.folder(db), again, expected_instances=None, now=after(3))
+    studies.set_expected(db, STUDY, 3)
+    studies.mark_stable(db, studies.get(db, STUDY), "complete", 3, after(4))
+    stored.received(db, 3, now=after(5))
+    assert studies.get(db, "1.9") == before[0]
+    assert instances.of_study(db, "1.9") == [other]
+    assert [row for row in stored.rows(db, schema.series) if row[0] == "1.9"] == before[1]
+    assert queue.counts(db)[JobState.QUEUED] == 1
 
 
 def test_the_same_instance_twice_is_one_row(db: Database) -> None:

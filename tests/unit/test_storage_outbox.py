@@ -1,10 +1,13 @@
 """Results and their deliveries: committed with their job, sent in order, proved, never sent twice at a time."""
 
 from collections.abc import Iterator
+<<<<<<< HEAD
 from contextlib import contextmanager
+=======
+from pathlib import Path
+>>>>>>> store
 
 import pytest
-import sqlalchemy as sa
 
 from storage import Database, engine, events, files, outbox, queue, studies
 from storage.errors import InvalidTransition, LeaseLost, ResultConflict
@@ -58,16 +61,7 @@ def test_an_idle_office_waits_for_no_writer(db: Database, monkeypatch: pytest.Mo
 
 def test_of_two_who_see_the_same_delivery_one_gets_it(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     stored.reported(db, count=1)
-    reading = db.reading
-
-    @contextmanager
-    def overtaken() -> Iterator[sa.Connection]:
-        monkeypatch.setattr(db, "reading", reading)
-        with reading() as connection:
-            yield connection
-        stored.taken(db)
-
-    monkeypatch.setattr(db, "reading", overtaken)
+    stored.overtake(db, monkeypatch, lambda: stored.taken(db))
     assert outbox.claim(db, "pacs", NOW) is None
     assert [each.attempt for each in outbox.of_job(db, 1)] == [1]
 

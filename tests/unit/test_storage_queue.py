@@ -140,6 +140,18 @@ def test_whoever_lost_the_lease_writes_nothing(db: Database, thief: str) -> None
     assert len(events.of_job(db, job.job_id)) == told
 
 
+def test_who_lost_one_job_writes_nothing_into_the_next_one_that_it_holds(db: Database) -> None:
+    lost = stored.running(db, study="1.8")
+    queue.cancel(db, lost.job_id, "by hand", NOW)
+    held = stored.running(db, study="1.9")
+    assert (held.lease_owner, held.attempt) == (lost.lease_owner, lost.attempt)
+    with pytest.raises(LeaseLost):
+        queue.fail(db, lost, "late", {}, NOW)
+    with pytest.raises(LeaseLost):
+        stored.complete(db, lost)
+    assert queue.get(db, held.job_id) == held
+
+
 def test_only_the_leases_of_the_dead_owner_are_released(db: Database) -> None:
     for number, owner in enumerate(["host:1:0", "host:11:0", "ho%t:1:0"]):
         stored.queued(db, study=f"1.{number}")

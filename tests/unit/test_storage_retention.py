@@ -98,6 +98,39 @@ def test_results_of_a_job_that_has_not_ended_stay(db: Database, make: Callable[[
     assert (stored_files(db, "results"), rows(db, schema.deliveries), rows(db, schema.jobs)) == before
 
 
+def test_one_study_that_waits_keeps_no_other(db: Database) -> None:
+    stored.delivered(db)
+    waiting = stored.reported(db, study="1.9")
+    assert (purge_studies(db), purge_results(db)) == (1, 1)
+    assert [job.job_id for job in queue.listing(db)] == [waiting.job_id]
+    assert {record.study_instance_uid for record in instances.of_study(db, "1.9")} == {"1.9"}
+    assert len(stored_files(db, "results")) == 2
+
+
+def test_what_its_destination_proved_to_keep_goes(db: Database) -> None:
+    stored.reported(db, proof=Proof.COMMITMENT, count=1)
+    outbox.committed(db, outbox.sent(db, stored.taken(db), "0x0000", NOW), NOW)
+    assert (purge_studies(db), purge_results(db)) == (1, 1)
+
+
+def test_what_grew_or_was_taken_up_again_meanwhile_stays(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored.delivered(db)
+    stored.overtake(db, monkeypatch, lambda: stored.received(db, 2))
+    assert purge_studies(db) == 0
+    assert len(instances.of_study(db, STUDY)) == 2
+    failed = queue.fail(db, stored.running(db, study="1.9"), "broken", None, NOW)
+    stored.overtake(db, monkeypatch, lambda: queue.retry(db, stored.folder(db), failed.job_id, NOW))
+    assert purge_results(db) == 1  # of the first study
+    assert [job.job_id for job in queue.listing(db)] == [failed.job_id]
+
+
+def test_a_young_study_stays_when_its_results_are_gone(db: Database) -> None:
+    stored.delivered(db)
+    assert purge_results(db) == 1
+    assert retention.purge_studies(db, stored.folder(db), NOW, LATER) == 0
+    assert len(instances.of_study(db, STUDY)) == 1
+
+
 def test_the_instances_of_a_study_that_ended_go_and_its_story_stays(db: Database) -> None:
     job = stored.delivered(db)
     other = stored.received(db, study="1.9")
