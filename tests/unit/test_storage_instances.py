@@ -1,12 +1,7 @@
 """Instances are registered once, and a study becomes a job once for each revision."""
 
-<<<<<<< HEAD
-=======
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
->>>>>>> store
 import pytest
 
 from storage import Database, events, files, instances, queue, schema, studies

@@ -1,12 +1,5 @@
 """Results and their deliveries: committed with their job, sent in order, proved, never sent twice at a time."""
 
-from collections.abc import Iterator
-<<<<<<< HEAD
-from contextlib import contextmanager
-=======
-from pathlib import Path
->>>>>>> store
-
 import pytest
 
 from storage import Database, engine, events, files, outbox, queue, studies
