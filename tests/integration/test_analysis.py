@@ -21,6 +21,8 @@ from storage.errors import FileAltered
 from storage.states import JobState
 from tests import factories
 
+pytestmark = pytest.mark.slow
+
 CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
 
 
