@@ -109,6 +109,22 @@ def test_a_destination_without_storage_commitment_is_named_as_the_trouble(db: Da
     assert job_state(db, job) is JobState.REPORTED
 
 
+def test_the_trouble_is_over_once_the_destination_takes_the_question(db: Database) -> None:
+    reported(db, proof=Proof.COMMITMENT)
+    with destination(commitment=False) as pacs:
+        carrier = courier(db, pacs.port, proof="commitment")
+        carrier.round()
+        assert carrier.trouble != ""
+    with destination(port=pacs.port) as pacs:
+
+        def asked() -> bool:
+            carrier.round()
+            return len(pacs.asked) > 0
+
+        wait_until(asked, "the question", 20)
+    assert carrier.trouble == ""
+
+
 def test_a_late_or_strange_report_changes_nothing(db: Database) -> None:
     job = reported(db, proof=Proof.COMMITMENT)
     with destination() as pacs:

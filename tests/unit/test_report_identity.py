@@ -38,6 +38,7 @@ def uids(series: list, made: object, how: report.Context) -> list[str]:
     return [each.sop_instance_uid for each in reports.build(series, made, how)]
 
 
+@pytest.mark.slow
 def test_two_processes_build_the_same_bytes_at_different_times() -> None:
     def build(delay_s: str) -> str:
         command = [sys.executable, "-c", BUILD_AND_HASH, delay_s]
