@@ -80,12 +80,16 @@ class Listener(Section):
     tls: Tls | None = None
 
 
-class CountSource(Section):
-    """A peer that is asked by C-FIND how many instances a study has."""
+class Archive(Section):
+    """A PACS that is asked by C-FIND what a study has, and that what is missing is fetched from."""
 
     ae_title: AETitle
     host: str
-    port: Port
+    port: Annotated[int, Field(ge=1, le=65535)]
+    calling_ae_title: AETitle | None = None
+    fetch: Literal["auto", "get", "move", "never"] = "auto"
+    pause_s: Seconds = 1
+    tls: Tls | None = None
 
 
 class Completeness(Section):
@@ -96,7 +100,6 @@ class Completeness(Section):
     publish: Literal["when_study_complete", "at_once"] = "when_study_complete"
     no_result_after_s: Seconds = 3600
     use_study_related_instances: bool = True
-    count_source: CountSource | None = None
 
 
 class Worker(Section):
@@ -212,6 +215,7 @@ class Settings(BaseSettings):
     data_folder: Path = Path("data")
     listener: Listener = Listener()
     completeness: Completeness = Completeness()
+    archive: Archive | None = None
     worker: Worker = Worker()
     selection: SelectionSettings = SelectionSettings()
     results: Results = Results()
@@ -245,7 +249,7 @@ class Settings(BaseSettings):
         return next((each for each in self.destinations if each.name == name), None)
 
 
-UsesTls = TypeVar("UsesTls", Listener, Destination)
+UsesTls = TypeVar("UsesTls", Listener, Destination, Archive)
 
 
 def load(path: Path) -> Settings:
@@ -280,6 +284,7 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "data_folder": folder / settings.data_folder,
             "worker": worker,
             "listener": _anchored_tls(settings.listener, folder),
+            "archive": settings.archive and _anchored_tls(settings.archive, folder),
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
         }
     )

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from storage import answers, events, moves, queue
 from storage import results as stored_results
 from storage.answers import NewAnswer
 from storage.due import is_due
 from storage.engine import Database
+from storage.folder import DataFolder
 from storage.records import Delivery, Job, Proof, Result
 from storage.schema import answers as answers_table
 from storage.schema import columns, jobs, one_of
@@ -45,6 +45,7 @@ class NewDelivery:
 
 def complete(
     db: Database,
+    folder: DataFolder,
     job: Job,
     new: NewAnswer,
     results: Sequence[Result],
@@ -77,11 +78,11 @@ def complete(
             answers.discard_kept(connection, current.study_instance_uid, new.reason, now, but=answer)
         if answer.job_id == current.job_id and not new.is_known:
             ordinals = {
-                each.sop_instance_uid: stored_results.keep(connection, db.folder, current, answer, each)
+                each.sop_instance_uid: stored_results.keep(connection, folder, current, answer, each)
                 for each in results
             }
             for delivery in deliveries:
-                _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
+                _plan(db, connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
         return answers.conclude(connection, current, answer, new.reason, now, at_once=at_once, outcome=outcome)
 
 
@@ -228,9 +229,9 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
     return None if row is None else Delivery(**row._asdict())
 
 
-def _plan(connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+def _plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
     connection.execute(
-        sqlite.insert(table)
+        db.backend.insert(table)
         .values(
             job_id=job.job_id,
             study_instance_uid=job.study_instance_uid,

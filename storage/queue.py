@@ -15,10 +15,11 @@ from storage import answers, moves
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
+from storage.folder import DataFolder
 from storage.records import Delivery, Job
 from storage.schema import columns, deliveries, jobs, one_of, results, studies
 from storage.settlement import find
-from storage.states import DeliveryState, JobState
+from storage.states import AnswerState, DeliveryState, JobState
 
 _RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
 
@@ -119,7 +120,7 @@ def counts(db: Database) -> dict[JobState, int]:
     return {state: found.get(state, 0) for state in JobState}
 
 
-def retry(db: Database, job_id: int, now: datetime) -> Job:
+def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
     """An operator's retry, with all attempts again.
 
     A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
@@ -132,7 +133,7 @@ def retry(db: Database, job_id: int, now: datetime) -> Job:
         if job.state not in _RETRIED:
             raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
-        if unsent and job.state is not JobState.SKIPPED and _on_hand(db, connection, unsent):
+        if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
             for delivery in unsent:
                 if delivery.state is DeliveryState.REFUSED:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
@@ -162,6 +163,26 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         job = moves.job(connection, job, JobState.CANCELLED, reason, now)
         for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
             moves.delivery(connection, delivery, DeliveryState.REFUSED, f"cancelled: {reason}", now)
+        return job
+
+
+def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
+    """An operator's withdrawal of the answer of a job that stands: it is wrong, and is never given again.
+
+    What was not sent of it stays here; what was sent is not called back.
+
+    Raises NotFound, and InvalidTransition when no answer of this job stands.
+    """
+    with db.transaction() as connection:
+        job = find(connection, job_id)
+        answer = answers.find(connection, job.answer_id)
+        if answer is None or answer.job_id != job_id:
+            raise InvalidTransition(f"job {job_id} has no answer of its own that could be withdrawn")
+        moves.answer(connection, answer, AnswerState.WITHDRAWN, reason, now)
+        for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
+            moves.delivery(connection, delivery, DeliveryState.REFUSED, f"withdrawn: {reason}", now)
+        if job.state is JobState.REPORTED:
+            return moves.job(connection, job, JobState.CANCELLED, f"withdrawn: {reason}", now)
         return job
 
 
@@ -237,11 +258,11 @@ def _given_up(job: Job, reason: str) -> str:
     return f"given up after {job.attempt} of {job.maximum_attempts} attempts: {reason}"
 
 
-def _on_hand(db: Database, connection: sa.Connection, unsent: Collection[Delivery]) -> bool:
+def _on_hand(folder: DataFolder, connection: sa.Connection, unsent: Collection[Delivery]) -> bool:
     """The files of these deliveries are still there."""
     wanted = results.c.sop_instance_uid.in_([delivery.sop_instance_uid for delivery in unsent])
     paths = connection.execute(sa.select(results.c.path).where(wanted)).scalars()
-    return all(db.folder.path(path).is_file() for path in paths)
+    return all(folder.path(path).is_file() for path in paths)
 
 
 def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:

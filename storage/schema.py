@@ -173,9 +173,7 @@ jobs = sa.Table(
     sa.Column("outcome", Json),
     sa.Column("early", Flag, nullable=False),
     sa.Column("covers", sa.Integer, nullable=False),
-    sa.Column(
-        "answer_id", sa.Integer
-    ),  # of this study; no foreign key: it may be another job's, and go before this one
+    sa.Column("answer_id", sa.Integer),  # no foreign key: it may be another job's, and go before this one
     sa.CheckConstraint(_where("state", *JobState), "jobs_state"),
     sa.CheckConstraint(
         "(state = 'running') = (lease_owner IS NOT NULL) AND (lease_owner IS NULL) = (lease_expires_at IS NULL)",

@@ -82,7 +82,7 @@ ANSWER_TRANSITIONS: dict[tuple[AnswerState, AnswerState], str] = {
     (AnswerState.KEPT, AnswerState.STANDING): "published: its study is complete, or a result goes out at once",
     (AnswerState.KEPT, AnswerState.DISCARDED): "the study grew, and has another answer",
     (AnswerState.STANDING, AnswerState.SUPERSEDED): "another answer of the study was published",
-    (AnswerState.STANDING, AnswerState.WITHDRAWN): "it is wrong: by an operator, or what it was read from was rejected",
+    (AnswerState.STANDING, AnswerState.WITHDRAWN): "it is wrong: by an operator",
 }
 
 DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {

@@ -26,10 +26,10 @@ from node.work import attempt
 from node.work.attempt import Attempt
 from node.work.messages import Analysed, Outgoing, Task
 from node.work.outcome import Outcome
-from storage import Database, answers, files, instances, outbox, queue
+from storage import Database, answers, files, instances, outbox, queue, studies
 from storage.answers import NewAnswer, generation, recalled
 from storage.records import Answer, Instance, Registration, Result
-from storage.states import AnswerKind, AnswerState
+from storage.states import AnswerKind, AnswerState, JobState
 from tests import stored
 from tests.stored import NOW
 
@@ -79,7 +79,7 @@ class Hospital:
 
     def restart_office(self) -> None:
         """Its memory of silences goes."""
-        self._watch = CompletenessWatch(self.settings, self.db.folder, self.db, self.clock.monotonic)
+        self._watch = CompletenessWatch(self.settings, stored.folder(self.db), self.db, self.clock.monotonic)
 
     def arrive(self, study: str, names: Iterable[Name], *, sender: str = "SCANNER", expected: int | None = None) -> int:
         """These instances come in; how many of them are new."""
@@ -88,7 +88,7 @@ class Hospital:
     def _receive(self, study: str, name: Name, sender: str, expected: int | None) -> bool:
         series, number = name
         uid = f"{study}.{SERIES.index(series) + 1}.{number}"
-        file = files.write(self.db.folder, uid, [f"{series} {number} of {study}".encode()])
+        file = files.write(stored.folder(self.db), uid, [f"{series} {number} of {study}".encode()])
         record = Instance(
             sop_instance_uid=uid,
             sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
@@ -102,9 +102,11 @@ class Hospital:
             calling_ae_title=sender,
             received_at=self.clock.now(),
         )
-        said = instances.register(self.db, record, expected_instances=expected, now=self.clock.now())
+        said = instances.register(
+            self.db, stored.folder(self.db), record, expected_instances=expected, now=self.clock.now()
+        )
         if said is not Registration.NEW:
-            files.discard(self.db.folder, self.db, file.path)
+            files.discard(stored.folder(self.db), self.db, file.path)
         return said is Registration.NEW
 
     def wait(self, seconds: float, *, step_s: float | None = None, work: bool = True) -> None:
@@ -134,6 +136,11 @@ class Hospital:
             outbox.sent(self.db, delivery, "0x0000", self.clock.now())
             self.sent.append((self.clock.s, delivery.sop_instance_uid))
 
+    def is_receiving(self) -> bool:
+        """Some study may still grow, or is worked on."""
+        busy = [JobState.QUEUED, JobState.RUNNING, JobState.REPORTED]
+        return bool(studies.receiving(self.db) or queue.listing(self.db, states=busy, limit=1))
+
     def standing(self, study: str) -> Answer | None:
         """What the node says of the study."""
         every = answers.of_study(self.db, study)
@@ -142,7 +149,7 @@ class Hospital:
     def content(self, answer: Answer) -> list[bytes]:
         """The objects of an answer, without what a fake result says of its generation."""
         results = outbox.results_of_job(self.db, answer.job_id)
-        return [self.db.folder.path(each.path).read_bytes() for each in results]
+        return [stored.folder(self.db).path(each.path).read_bytes() for each in results]
 
 
 @dataclass
@@ -172,7 +179,7 @@ class _Child:
         return Analysed(answer=new, outcome=Outcome(software="0"), results=results if speaks else ())
 
     def _result(self, task: Task, new: NewAnswer, kind: str, number: int) -> Outgoing:
-        folder = self.hospital.db.folder
+        folder = stored.folder(self.hospital.db)
         uid = f"{task.study_instance_uid}.9.{int(new.key[:12], 16)}.{new.generation}.{number}"
         file = files.write(folder, uid, [f"{kind}: {new.reason} {new.key}".encode()], area="results")
         result = Result(

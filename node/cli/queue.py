@@ -18,13 +18,14 @@ from storage.errors import NotFound
 from storage.states import JobState
 
 if TYPE_CHECKING:
-    from storage import Database
+    from storage import Database, DataFolder
     from storage.records import Job
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number in the first column of `neurossl queue`.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many of the newest jobs.")]
 States = Annotated[list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the job.")]
+WhyWrong = Annotated[str, typer.Option("--reason", help="Why it is wrong; it is kept with the answer.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     group.command()(show)
     group.command()(retry)
     group.command()(cancel)
+    group.command()(withdraw)
     app.add_typer(group, name="queue")
 
 
@@ -46,8 +48,8 @@ def overview(
     from node.cli import tables
     from node.observe import jobs
 
-    with database(config) as db:
-        found = jobs.of_queue(db, datetime.now(UTC), states=state, limit=limit)
+    with database(config) as (folder, db):
+        found = jobs.of_queue(folder, db, datetime.now(UTC), states=state, limit=limit)
     if as_json:
         print_json(found.as_json())
     else:
@@ -59,8 +61,8 @@ def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> No
     from node.cli import tables
     from node.observe import jobs
 
-    with database(config) as db:
-        found = jobs.of_job(db, job_id, datetime.now(UTC))
+    with database(config) as (folder, db):
+        found = jobs.of_job(folder, db, job_id, datetime.now(UTC))
     if as_json:
         print_json(found.as_json())
     else:
@@ -71,8 +73,8 @@ def retry(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> N
     """Try a job that ended once more: what was refused is sent again, anything else is worked on from the start."""
     from storage import queue
 
-    with database(config) as db:
-        _say_state(queue.retry(db, job_id, datetime.now(UTC)), as_json)
+    with database(config) as (folder, db):
+        _say_state(queue.retry(db, folder, job_id, datetime.now(UTC)), as_json)
 
 
 def cancel(
@@ -81,8 +83,16 @@ def cancel(
     """End a job: a running worker drops it, and what was not sent stays here."""
     from storage import queue
 
-    with database(config) as db:
+    with database(config) as (_, db):
         _say_state(queue.cancel(db, job_id, reason, datetime.now(UTC)), as_json)
+
+
+def withdraw(job_id: JobId, reason: WhyWrong, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Withdraw the answer of a job: it is wrong, and is not given again; a PACS that has it is not told."""
+    from storage import queue
+
+    with database(config) as (_, db):
+        _say_state(queue.withdraw(db, job_id, reason, datetime.now(UTC)), as_json)
 
 
 def _say_state(job: "Job", as_json: bool) -> None:
@@ -97,8 +107,8 @@ def _say_state(job: "Job", as_json: bool) -> None:
 
 
 @contextmanager
-def database(config: Path) -> "Iterator[Database]":
-    """The database of these settings; one that is not there is not made."""
+def database(config: Path) -> "Iterator[tuple[DataFolder, Database]]":
+    """Data folder and database of these settings; one that is not there is not made."""
     from storage import DataFolder, open_database
 
     with one_line_errors():
@@ -107,7 +117,7 @@ def database(config: Path) -> "Iterator[Database]":
             raise NotFound(f"{folder.database}: there is no database yet; `neurossl serve` makes it")
         db = open_database(folder)
         try:
-            yield db
+            yield folder, db
         finally:
             db.close()
 

@@ -139,7 +139,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     """
     folder = DataFolder(settings.data_folder)
     folder.create()
-    with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
+    with folder.lock("service"), folder.in_use(), Heartbeat(folder.path("locks"), "service") as heart:
         forget_the_dead(folder.path("locks"))
         children = [Supervised(role, settings, folder) for role in roles(settings)]
         try:

@@ -22,7 +22,7 @@ from node.retry import delay_s, spread
 from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Progress, Said, StoredInstance, Task
 from node.work.outcome import Outcome
-from storage import Database, answers, instances, outbox, queue
+from storage import Database, DataFolder, answers, instances, outbox, queue
 from storage.errors import ResultConflict
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof
@@ -159,12 +159,12 @@ class Attempt:
             for each in analysed.results
             for name in each.destinations
         ]
-        row = self._row(analysed.outcome)
+        row, folder = self._row(analysed.outcome), DataFolder(self._settings.data_folder)
         at_once = self._settings.completeness.publish == "at_once"
         try:
             ended = self._persist(
                 lambda: outbox.complete(
-                    self._db, job, analysed.answer, results, deliveries, row, _now(), at_once=at_once
+                    self._db, folder, job, analysed.answer, results, deliveries, row, _now(), at_once=at_once
                 )
             )
         except ResultConflict as conflict:

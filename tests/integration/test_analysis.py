@@ -23,6 +23,8 @@ from storage.records import Answer, Result
 from storage.states import AnswerKind, AnswerState, JobState
 from tests import factories
 
+pytestmark = pytest.mark.slow
+
 CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
 
 

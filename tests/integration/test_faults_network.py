@@ -222,6 +222,7 @@ def test_probes_that_connect_and_go_take_no_place() -> None:
         assert is_served(server)
 
 
+@pytest.mark.slow
 def test_a_thousand_associations_leave_nothing_behind() -> None:
     """Neither threads nor descriptors nor memory; every third ends without a word."""
     descriptors = Path("/proc/self/fd")
@@ -530,6 +531,7 @@ def test_silent_tls_clients_do_not_stop_the_others(tmp_path: Path) -> None:
         assert monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_a_killed_listener_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
     """F1 to F3: kill -9 at some moment, three times; what was acknowledged is there, and sending again is success."""
     series = factories.mr_series(slices=40, rows=32, columns=32)

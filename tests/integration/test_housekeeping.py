@@ -1,22 +1,19 @@
 """The periodic acts of the office, each on a real database."""
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pydicom import Dataset
-from pynetdicom import AE, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
-from node.config import CountSource, Settings
+from node.archive.fetching import Fetching
+from node.config import Settings
 from node.process.heartbeat import Heartbeat
-from node.service.housekeeping import CompletenessWatch, Counting, acts, give_back_leases, retire, sweep
+from node.service.housekeeping import CompletenessWatch, acts, give_back_leases, retire, sweep
 from node.service.scheduler import Act, Scheduler
-from storage import Database, answers, outbox, queue, studies
+from storage import Database, answers, outbox, queue
 from storage.records import Job
-from storage.states import AnswerKind, AnswerState, JobState, StudyState
+from storage.states import AnswerKind, AnswerState, JobState
 from tests import stored
 from tests.destination import wait_until
 
@@ -35,9 +32,9 @@ class Clock:
         return self.s
 
 
-def watch(db: Database, clock: Clock, **completeness: Any) -> CompletenessWatch:
-    settings = Settings(data_folder=db.folder.root, completeness={"quiet_period_s": 60, **completeness})
-    return CompletenessWatch(settings, db.folder, db, clock)
+def watch(db: Database, clock: Clock, fetching: Fetching | None = None, **completeness: Any) -> CompletenessWatch:
+    settings = Settings(data_folder=stored.folder(db).root, completeness={"quiet_period_s": 60, **completeness})
+    return CompletenessWatch(settings, stored.folder(db), db, clock, fetching)
 
 
 def due(db: Database) -> list[Job]:
@@ -79,7 +76,7 @@ def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None
     clock = Clock()
     look = watch(db, clock).look
     stored.received(db, 1, now=now() - timedelta(hours=1))
-    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
         for clock.s in (0, 50, 100):  # it is starting
             look()
         listener.beat("ready")
@@ -100,7 +97,7 @@ def test_after_a_restart_silence_counts_from_when_senders_could_reach_us_again(
     db: Database, listening_s: float, jobs: int
 ) -> None:
     stored.received(db, 1, now=now() - timedelta(hours=1))
-    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
         listener.beat("ready", listening_s=listening_s)
         watch(db, Clock()).look()
     assert len(due(db)) == jobs
@@ -110,7 +107,7 @@ def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:
     clock = Clock()
     look = watch(db, clock).look
     stored.received(db, 1, now=now(), sender="SCANNER")
-    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
         listener.beat("ready", senders=["SCANNER"])
         look()
         clock.s = 100
@@ -126,7 +123,7 @@ def test_a_series_that_fell_silent_is_worked_on_early_once_and_due_when_the_stud
     clock = Clock()
     look = watch(db, clock).look
     stored.received(db, 1, now=now())
-    for clock.s in (0, 4.9):
+    for clock.s in (0, 3):
         look()
     assert queue.listing(db) == []
     for clock.s in (5, 6):
@@ -143,7 +140,7 @@ def test_early_work_begins_when_the_sender_has_released_its_association(db: Data
     clock = Clock()
     look = watch(db, clock).look
     stored.received(db, 1, now=now(), sender="SCANNER")
-    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
         listener.beat("ready", senders=["SCANNER"], listening_s=1000.0)
         for clock.s in (0, 2):
             look()
@@ -163,7 +160,7 @@ def test_no_result_is_published_when_the_exam_is_over_and_at_once_when_the_count
     look()
     for _ in range(2):
         job = stored.claimed(db, now=now())
-        outbox.complete(db, job, stored.answer(job, AnswerKind.NO_RESULT), [], [], {}, now())
+        outbox.complete(db, stored.folder(db), job, stored.answer(job, AnswerKind.NO_RESULT), [], [], {}, now())
     look()
 
     def states() -> list[AnswerState]:
@@ -173,43 +170,6 @@ def test_no_result_is_published_when_the_exam_is_over_and_at_once_when_the_count
     clock.s = 3600 + 62
     look()
     assert states() == [AnswerState.STANDING, AnswerState.STANDING]
-
-
-def test_a_peer_is_asked_how_many_instances_a_study_has(db: Database) -> None:
-    asked: list[str] = []
-
-    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        asked.append(str(event.identifier.StudyInstanceUID))
-        match = Dataset()
-        match.QueryRetrieveLevel, match.StudyInstanceUID = "STUDY", asked[-1]
-        match.NumberOfStudyRelatedInstances = 2
-        yield 0xFF00, match
-
-    ae = AE("PACS")
-    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
-    assert server is not None
-    source = CountSource(ae_title="PACS", host="127.0.0.1", port=server.server_address[1])
-    counting = Counting(Settings(data_folder=db.folder.root), source, db)
-    try:
-        stored.received(db, 1, now=now())
-        counting.ask()
-        counting.ask()  # nothing new: not asked again
-        assert asked == [stored.STUDY]
-        assert studies.get(db, stored.STUDY).expected_instances == 2
-        stored.received(db, 2, now=now())
-        watch(db, Clock()).look()
-        assert studies.get(db, stored.STUDY).state is StudyState.STABLE
-        assert "2 instances" in queue.listing(db)[0].reason
-    finally:
-        server.shutdown()
-
-
-def test_a_peer_that_does_not_count_delays_nothing(db: Database) -> None:
-    stored.received(db, 1, now=now())
-    source = CountSource(ae_title="PACS", host="127.0.0.1", port=1)
-    Counting(Settings(data_folder=db.folder.root), source, db).ask()
-    assert studies.get(db, stored.STUDY).expected_instances is None
 
 
 def test_a_lease_that_ended_goes_back(db: Database) -> None:
@@ -223,9 +183,9 @@ def test_a_lease_that_ended_goes_back(db: Database) -> None:
 def test_retention_and_sweep_take_only_what_has_ended(db: Database) -> None:
     ended = stored.delivered(db, study="1.2.1")
     waiting = stored.reported(db, study="1.2.2")
-    settings = Settings(data_folder=db.folder.root, retention={"keep_studies_days": 0, "keep_results_days": 0})
-    retire(settings, db.folder, db)
-    sweep(db.folder, db)
+    settings = Settings(data_folder=stored.folder(db).root, retention={"keep_studies_days": 0, "keep_results_days": 0})
+    retire(settings, stored.folder(db), db)
+    sweep(stored.folder(db), db)
     assert [job.job_id for job in queue.listing(db)] == [waiting.job_id]
     assert ended.job_id != waiting.job_id
 
@@ -237,7 +197,7 @@ def test_every_act_runs_and_a_failing_one_comes_again(db: Database) -> None:
         runs.append(1)
         raise RuntimeError("Doe^Jane")
 
-    real = acts(Settings(data_folder=db.folder.root), db.folder, db)
+    real = acts(Settings(data_folder=stored.folder(db).root), stored.folder(db), db)
     with Scheduler([*real, Act("fails", 0.1, fails)]) as scheduler:
         wait_until(lambda: len(runs) >= 3, "the failing act to come again", 20)
         wait_until(

@@ -1,14 +1,13 @@
 """What the node says of a study: kept until it is sure, published, superseded; nothing twice."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from storage import Database, answers, events, outbox, queue, studies
 from storage.answers import NewAnswer
+from storage.errors import InvalidTransition
 from storage.outbox import NewDelivery
 from storage.records import Answer, Job
 from storage.states import AnswerKind, AnswerState, JobState
@@ -16,21 +15,15 @@ from tests import stored
 from tests.stored import NOW, STUDY, after
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
-
-
 def answered(db: Database, job: Job, key: str, kind: AnswerKind = AnswerKind.RESULT, *, at_once: bool = False) -> Job:
     """The job comes to the answer of this key, as the worker's child does it."""
     had = answers.of_study(db, job.study_instance_uid)
     new = NewAnswer(kind, key, f"said {key}", answers.generation(had, job.job_id, key))
     if answers.recalled(had, job.job_id, key):
-        return outbox.complete(db, job, replace(new, is_known=True), [], [], {}, NOW)
+        return outbox.complete(db, stored.folder(db), job, replace(new, is_known=True), [], [], {}, NOW)
     result = replace(stored.encoded(db, job, 1, "sr_text"), sop_instance_uid=f"2.25.{key}.{new.generation}")
     delivery = NewDelivery(result.sop_instance_uid, "pacs")
-    return outbox.complete(db, job, new, [result], [delivery], {}, NOW, at_once=at_once)
+    return outbox.complete(db, stored.folder(db), job, new, [result], [delivery], {}, NOW, at_once=at_once)
 
 
 def early(db: Database, number: int = 1) -> Job:
@@ -212,6 +205,26 @@ def test_a_cancelled_job_of_all_that_came_stays_cancelled(db: Database) -> None:
     queue.cancel(db, job.job_id, "by hand", NOW)
     assert stable(db) is None
     assert queue.get(db, job.job_id).state is JobState.CANCELLED
+
+
+def test_a_withdrawn_answer_is_not_sent_on_and_never_given_again(db: Database) -> None:
+    job = answered(db, stored.running(db), "a")
+    withdrawn = queue.withdraw(db, job.job_id, "wrong patient", NOW)
+    assert (withdrawn.state, withdrawn.reason) == (JobState.CANCELLED, "withdrawn: wrong patient")
+    assert (said(db), sent(db)) == ([("a", AnswerState.WITHDRAWN)], [])
+    again = answered(db, stored.running(db, number=2), "a")
+    assert (again.state, again.reason) == (JobState.SKIPPED, "the answer of job 1 was withdrawn: wrong patient")
+    assert outbox.standing_report(db, stored.queued(db, number=3)) == []
+    other = answered(db, stored.claimed(db), "b")
+    assert (other.state, sent(db)) == (JobState.REPORTED, ["2.25.b.0"])
+
+
+def test_an_answer_that_does_not_stand_cannot_be_withdrawn(db: Database) -> None:
+    job = answered(db, early(db), "a")
+    with pytest.raises(InvalidTransition, match="kept"):
+        queue.withdraw(db, job.job_id, "wrong", NOW)
+    with pytest.raises(InvalidTransition, match="no answer of its own"):
+        queue.withdraw(db, stored.queued(db, study="1.1").job_id, "wrong", NOW)
 
 
 def an(state: AnswerState, job_id: int, generation: int = 0, kind: AnswerKind = AnswerKind.RESULT) -> Answer:
