@@ -110,8 +110,10 @@ def _complete(connection: sa.Connection, study: Study, job: Job, reason: str, no
         return answers.work_again(connection, job, reason, now)
     if job.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
-    due = replace(job, early=False, reason=reason if job.state is JobState.QUEUED else job.reason)
-    values = {"early": due.early, "reason": due.reason}
+    due = replace(job, early=False)
+    if job.state is JobState.QUEUED:  # what early work used up is given back
+        due = replace(due, reason=reason, attempt=0)
+    values = {"early": due.early, "reason": due.reason, "attempt": due.attempt}
     connection.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(values))
     events.append(
         connection,

@@ -129,6 +129,14 @@ def test_early_work_that_fails_is_no_failure_of_the_study(db: Database) -> None:
     assert queue.fail(db, stored.claimed(db), "broken", {}, NOW).state is JobState.FAILED
 
 
+def test_a_worker_that_died_of_early_work_leaves_all_attempts_to_the_complete_study(db: Database) -> None:
+    early(db)
+    queue.release(db, "worker:", NOW)
+    job = stable(db)
+    assert job is not None
+    assert (job.state, job.attempt, queue.get(db, job.job_id)) == (JobState.QUEUED, 0, job)
+
+
 def test_early_work_gives_way_to_work_on_complete_studies(db: Database) -> None:
     stored.received(db, 1, study="1.1")
     studies.work_early(db, studies.get(db, "1.1"), "a series is here", 3, NOW)
