@@ -128,6 +128,15 @@ def test_letters_say_where_the_patients_sides_are(
     assert tuple(each for each in written if len(each) == 1) == letters
 
 
+@pytest.mark.parametrize(("height_mm", "said"), [(12.3, "H 12.3 mm"), (0.0, "H 0.0 mm"), (-4.5, "F 4.5 mm")])
+def test_a_slice_says_its_number_and_its_height(height_mm: float, said: str) -> None:
+    (one,) = reports.prediction(slices=1).slices
+    made = replace(
+        reports.prediction(), slices=(replace(one, slice=Slice(one.slice.pixels, reports.plane(height_mm))),)
+    )
+    assert overlay.place(made, 0) == f"Slice 1 of 1, {said}"
+
+
 def test_a_picture_without_a_place_claims_none() -> None:
     made = with_slice(reports.prediction(), slice=Slice(np.zeros((224, 224), np.uint8)))
     capture = overlay_of(made)
