@@ -12,9 +12,7 @@ from rich.table import Table
 from node.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from model.slicing import Preprocessing
+    from model.manifest import Manifest
     from node.config import Settings
     from node.offline.inspection import Inspection, Looked
 
@@ -43,10 +41,12 @@ def inspect(
     """
     from node.offline import inspection
 
-    settings, preprocessing, thresholds = _settings(config)
+    settings, manifest = _settings(config)
     paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
     limit = settings.worker.maximum_volume_mib * MIB
-    found = inspection.inspect(paths, settings.selection, limit, preprocessing, thresholds, series)
+    found = inspection.inspect(
+        paths, settings.selection, limit, manifest.preprocessing, manifest.scope, series, manifest.subjects
+    )
     if series is not None and found.looked is None:
         raise typer.BadParameter(f"there is no series {series} in {folder}")
     if as_json:
@@ -58,7 +58,7 @@ def inspect(
     raise typer.Exit(0 if found.chosen and not found.trouble else 1)
 
 
-def _settings(config: Path | None) -> "tuple[Settings, Preprocessing, Mapping[str, float]]":
+def _settings(config: Path | None) -> "tuple[Settings, Manifest]":
     """The site's settings, and the bundle's numbers where the settings name one, else the defaults."""
     from model.errors import BundleError
     from model.manifest import Manifest
@@ -71,7 +71,7 @@ def _settings(config: Path | None) -> "tuple[Settings, Preprocessing, Mapping[st
     except (ConfigurationError, BundleError) as error:
         err.print(f"[red]✗[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from None
-    return settings, manifest.preprocessing, manifest.scope
+    return settings, manifest
 
 
 def _show(found: "Inspection") -> None:

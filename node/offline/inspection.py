@@ -14,6 +14,7 @@ import numpy as np
 
 from model import scope, slicing
 from model.errors import VolumeError
+from model.manifest import Subjects
 from model.slicing import Preprocessing
 from model.types import Scope, Slice, Volume
 from node.config import SelectionSettings
@@ -65,11 +66,12 @@ def inspect(
     preprocessing: Preprocessing,
     thresholds: Mapping[str, float] = scope.THRESHOLDS,
     series_number: int | None = None,
+    subjects: Subjects | None = None,
 ) -> Inspection:
     """Look at the files, and closer at the series of that number, by default at the chosen one."""
     took_s: dict[str, float] = {}
     reading = _timed(took_s, "headers", lambda: read_series(paths))
-    selection = _timed(took_s, "selection", lambda: select(reading.series, settings))
+    selection = _timed(took_s, "selection", lambda: select(reading.series, settings, subjects=subjects))
     numbered = (
         each
         for each, verdict in zip(reading.series, selection.verdicts, strict=True)

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     UNKNOWN_WEIGHTING = "weighting unknown"
     CONTRAST_AGENT = "contrast agent given"
     NOT_HEAD = "not a head"
+    OTHER_SUBJECT = "patient unlike those of the training data"
     TOO_FEW_SLICES = "too few slices"
     NO_GEOMETRY = "no usable geometry"
     MIXED_ORIENTATIONS = "mixed orientations"
@@ -34,3 +35,12 @@ class Reason(StrEnum):
     TOO_COARSE = "slices too far apart"
     SMALL_COVERAGE = "coverage too small"
     TOO_LARGE = "larger than the limit"
+
+
+class SeriesRefused(Exception):
+    """The series is not read; `reason` names why, `detail` has the numbers."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

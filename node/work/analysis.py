@@ -118,7 +118,12 @@ class Analysis:
 
     def _select(self, series: Sequence[SeriesHeaders]) -> Selection:
         with self._stages.stage("selection", "selects the series"):
-            return select(series, self._settings.selection, self._settings.results.manufacturer)
+            return select(
+                series,
+                self._settings.selection,
+                self._settings.results.manufacturer,
+                self._predictor.manifest.subjects,
+            )
 
     def _choose(self, selection: Selection, series: Sequence[SeriesHeaders]) -> Chosen:
         """The best series that makes a volume; one that turns out not to is refused with its reason."""
