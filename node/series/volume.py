@@ -140,7 +140,7 @@ def _rescale(image: Stored, frame: Frame, target: NDArray[np.float32]) -> None:
 
 
 def _without_padding(voxels: NDArray[np.float32], padding: NDArray[np.bool_]) -> None:
-    """Padding becomes the darkest that the image has, unless it is as dark as its air: it is neither tissue nor value."""
+    """Padding becomes the darkest that the image has, unless it is as dark as its air."""
     if not padding.any():
         return
     image = voxels[~padding]
