@@ -155,8 +155,10 @@ def _result(uid: str, ending: "Ending") -> Table:
     prediction: dict[str, Any] = (ending.job.outcome or {}).get("prediction") or {}
     table = Table.grid(padding=(0, 2))
     table.add_row("study", uid)
-    for series in (ending.job.outcome or {}).get("selection", {}).get("series", ()):
-        words = "read" if series["eligible"] else f"not read, {series['reason']}"
+    selection = (ending.job.outcome or {}).get("selection", {})
+    for series in selection.get("series", ()):
+        read = series["series_instance_uid"] == selection.get("chosen")
+        words = "read" if read else f"not read, {series['reason']}"
         table.add_row(
             "series", escape(f"{series['series_number']} {series['description']}: {words}; {series['detail']}")
         )
