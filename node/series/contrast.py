@@ -28,7 +28,9 @@ BOTH = re.compile(f" (?:(?:{WITH})(?: (?:{AND}))*|w(?: (?:{AND}))+) (?:{NO}) {RE
 NEGATED = re.compile(f" (?:{NO}) {REST}|(?<= )(?:{alternatives(words.NEGATED)})(?= )")
 NEGATED_ALONE = re.compile(f"(?<= )(?:{alternatives(words.NEGATED_ALONE)})(?= )(?! (?:{ELSE}) )")
 GIVEN = re.compile(f"(?<= )(?:{A}|(?:{alternatives(words.AFTER)})(?! (?:{ELSE}) ))(?= )")
-SAYS_NOTHING, SAYS_NO = (re.compile(f" (?:{alternatives(each)}) ") for each in (words.NO_VALUE, words.NO_AGENT_VALUE))
+SAYS_NOTHING, SAYS_NO = (
+    re.compile(f" (?:{alternatives(each)}) ") for each in (words.NO_VALUE, (*words.NO_AGENT_VALUE, *words.NEGATION))
+)
 A_WORD = re.compile(r"[^\W\d_]")
 
 

@@ -1,7 +1,8 @@
 """What people write into descriptions, in one spelling, so that lists of words can be held against it.
 
 "T1_MPRAGE-nachKM" and "t1 mprage nach KM" become " t 1 mprage nach km ": lower case, no accents, a space at every
-change between letters and digits and before a capital after a small letter, underscores and dots gone.
+change between letters and digits, underscores and dots gone. A name with a capital after a small letter is there twice,
+split at such places and not: "nachKM", but also "ProHance".
 """
 
 import re
@@ -33,7 +34,7 @@ def said(*texts: str) -> str:
     """The texts in the one spelling, a space at both ends; " " where nothing is said.
 
     >>> said("3DT1Gd", "MPRAGE_w/o FS")
-    ' 3 dt 1 gd | mprage without fs '
+    ' 3 dt 1 gd | 3 dt 1 gd | mprage without fs '
     """
     return " | ".join(_one(text) for text in texts if text.strip()).join("  ") if any(texts) else " "
 
@@ -65,7 +66,12 @@ def _bare(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _one(text: str) -> str:
     joined = JOINED.sub(" +c ", _bare(text))
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])", " ", joined).lower()
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", joined)
+    return _plain(joined) if apart == joined else f"{_plain(apart)} | {_plain(joined)}"
+
+
+def _plain(text: str) -> str:
+    spaced = re.sub(r"(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])", " ", text).lower()
     for short, full in ABBREVIATIONS:
         spaced = re.sub(short, full, spaced)
     return " ".join(re.findall(r"[^\W\d_]+|\d+|[+&/*]", spaced))

@@ -95,7 +95,8 @@ NO_VALUE = _words(  # an element that bears one of these says nothing
 )
 NO_AGENT_VALUE = _words(  # an element that bears one of these says that there was none
     """
-    0, 0 ml, 0 cc, 0 0, 0 0 ml, false, n, no, none, off, nein, nee, nao, geen, aus, no given, none given, not
+    no agent, no medium, without agent, 0, 0 ml, 0 cc, 0 0, 0 0 ml, false, n, no, none, off, nein, nee, nao,
+    geen, aus, no given, none given, not
     given, not administered, none administered, not used, keines, nichts
     """
 )
