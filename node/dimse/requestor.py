@@ -1,5 +1,6 @@
 """Associations that we open (PS3.8 7.1): connect, propose, hear the answer; each step has a deadline."""
 
+import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -87,11 +88,20 @@ def _connect(peer: Peer, timeout_s: float) -> Connection:
     if context is None:
         return Connection(sock)
     try:
-        return Connection(context.wrap_socket(sock))
+        return Connection(context.wrap_socket(sock, server_hostname=_server_name(peer.host)))
     except OSError as error:
         sock.close()
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
         raise ConnectionLost(f"no TLS: {reason}") from None
+
+
+def _server_name(host: str) -> str | None:
+    """What the TLS handshake names (RFC 6066 chapter 3): a peer behind a gateway is found by it; never an address."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return None
 
 
 def _answer(received: Pdu, request: AssociationRequest) -> AssociationAnswer:

@@ -136,7 +136,10 @@ def _send_batch(
             while left:
                 outcome = _send_one(association, *left[0], timeout_s, progress)
                 del left[0]
-                yield outcome
+                try:
+                    yield outcome
+                except GeneratorExit:  # nothing more is wanted: an end between two messages is a release
+                    return
     except NodeError as error:
         for _, file in left:
             yield file.outcome(None, accepted=False, transient=isinstance(error, Transient), text=str(error))

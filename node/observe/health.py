@@ -13,6 +13,7 @@ from typing import Literal
 from node.config import Listener, Settings, Tls, Worker, load
 from node.deliver.courier import peer_of
 from node.dimse import scu
+from node.dimse.admission import Unresolved, resolve
 from node.dimse.scu import Peer
 from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError
@@ -161,6 +162,9 @@ def _senders(settings: Settings) -> Fact:
     listener = settings.listener
     if not listener.allow:
         return Fact("senders", "warning", "listener.allow is empty: nobody may send")
+    hosts = [f"listener.allow: {each.ae_title}: {why}" for each in listener.allow if (why := _unresolved(each.host))]
+    if hosts:
+        return Fact("senders", "trouble", "; ".join(hosts))
     titles = {each.ae_title for each in listener.allow}
     for each in settings.destinations:
         if each.proof == "commitment" and each.ae_title not in titles:
@@ -171,6 +175,16 @@ def _senders(settings: Settings) -> Fact:
         "ok",
         ", ".join(f"{each.ae_title}{f' from {each.host}' if each.host else ''}" for each in listener.allow),
     )
+
+
+def _unresolved(host: str | None) -> str:
+    """What is wrong with where a sender must come from; "" where nothing is."""
+    try:
+        if host is not None:
+            resolve(host)
+    except Unresolved as error:
+        return str(error)
+    return ""
 
 
 def _tls(settings: Settings) -> list[Fact]:

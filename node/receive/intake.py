@@ -14,6 +14,7 @@ import structlog
 from node.dicom import part10
 from node.dicom.header import Header, read_header
 from node.dicom.received import Receipt, Received
+from node.dicom.sameness import is_same_instance
 from node.dicom.uids import is_uid
 from node.errors import Unparsable
 from storage import Database, DataFolder, files, instances
@@ -91,7 +92,13 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
 def _register(folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
     try:
-        registration = instances.register(db, new, expected_instances=header.study_related_instances, now=now)
+        registration = instances.register(
+            db,
+            new,
+            expected_instances=header.study_related_instances,
+            now=now,
+            is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)),
+        )
     except StorageError:
         with suppress(StorageError):
             files.discard(folder, db, new.path)

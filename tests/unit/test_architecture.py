@@ -29,7 +29,7 @@ DOORS = {
     "apscheduler": ("node/service/scheduler.py",),
     "typer": ("node/cli",),
     "nilearn": ("node/demo.py", "node/demo"),
-    "yaml": ("node/config.py",),
+    "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
 }
 NEVER = {"model": ("node", "storage"), "storage": ("node", "model")}

@@ -57,7 +57,7 @@ def test_what_is_no_uid_is_not_echoed() -> None:
 
 
 @pytest.mark.parametrize(
-    "uid", ["", ".", "..", "1.", ".1", "1..2", "1.02", "1.2.3\n", "1.2.3\0x", "١.٢", "1" * 65, "1.2/3", "a.b", "-1.2"]
+    "uid", ["", ".", "..", "1.", ".1", "1..2", "1.2.3\n", "1.2.3\0x", "١.٢", "1" * 65, "1.2/3", "a.b", "-1.2"]
 )
 def test_what_is_no_uid_is_known(uid: str) -> None:
     assert not is_uid(uid)
