@@ -17,6 +17,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from node.config import Log
+from node.log_sink import Sink
 
 OURS = ("node", "model", "storage")
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
@@ -40,7 +41,11 @@ def describe(error: BaseException) -> str:
 
 
 def configure(settings: Log, process: str) -> None:
-    """Send this process's log to standard error; `process` stands in each line."""
+    """Send this process's log to standard error; `process` stands in each line.
+
+    Nothing waits for a reader of the log (node/log_sink.py). A stream that was put in the place of standard error is
+    written to at once.
+    """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     structlog.configure(
         processors=[
@@ -51,7 +56,7 @@ def configure(settings: Log, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Sink(process) if sys.stderr is sys.__stderr__ else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings, process))
     handler.addFilter(_worth_a_line)
     root = logging.getLogger()
