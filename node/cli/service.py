@@ -18,7 +18,15 @@ from rich.console import Console
 
 from node.config import Settings, load
 from node.errors import ConfigurationError, NodeError
-from node.process.hardening import CONFIGURATION_EXIT, end_with_parent, harden, stop_on_signals, stop_or_exit
+from node.process.hardening import (
+    CONFIGURATION_EXIT,
+    end_with_parent,
+    harden,
+    reload_on_hangup,
+    stop_on_signals,
+    stop_or_exit,
+)
+from node.process.quarters import settle_in
 from storage.errors import StorageError
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; config.yaml explains every one.")]
@@ -40,6 +48,7 @@ def serve(config: Config = DEFAULT) -> None:
     from node.observe import health
     from node.service.supervisor import StartFailed
     from node.service.supervisor import serve as run
+    from node.service.upkeep import Reload
 
     harden()
     stop = stop_on_signals()
@@ -47,8 +56,9 @@ def serve(config: Config = DEFAULT) -> None:
         settings = load(config)
         logs.configure(settings.log, "service")
         health.refuse_to_start(settings)
+        settle_in(settings.data_folder)
         try:
-            run(settings, stop)
+            run(settings, stop, Reload(settings, lambda: load(config), reload_on_hangup()))
         except StartFailed as failed:
             if failed.exit_code != CONFIGURATION_EXIT:  # then the process has said it all
                 say(str(failed))
@@ -89,6 +99,7 @@ def _part(
         if supervised is not None:
             end_with_parent(lambda: stop_or_exit(stop, settings.stop_timeout_s))
         logs.configure(settings.log, supervised or name)
+        settle_in(settings.data_folder)
         run(settings, stop, supervised)
 
 

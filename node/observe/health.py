@@ -18,6 +18,7 @@ from node.dimse.scu import Peer
 from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError
 from node.process.heartbeat import pulses
+from node.process.quarters import settle_in
 from node.receive.recovery import is_lost
 from storage import DataFolder, files, open_database
 from storage.engine import quick_check
@@ -82,7 +83,7 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
         yield _network(settings.listener)
     yield _senders(settings)
     yield from _tls(settings)
-    yield from _model(settings.worker)
+    yield from _model(settings.worker, settings.data_folder)
     yield from _peers(settings)
 
 
@@ -213,10 +214,11 @@ def _bundle_folder(worker: Worker) -> Fact:
     return Fact("bundle", "ok", str(worker.bundle))
 
 
-def _model(worker: Worker) -> Iterable[Fact]:
+def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
     found = _bundle_folder(worker)
     if found.level == "trouble":
         return [found]
+    settle_in(data_folder)
     from node.work.inference import load as load_model  # with torch
 
     try:

@@ -24,6 +24,8 @@ from node.config import Settings
 from node.errors import Permanent
 from node.process.hardening import CONFIGURATION_EXIT, RestartDelay, environment_for_children
 from node.process.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
+from node.process.notify import ALIVE, READY, STOPPING, notify, reloading
+from node.service.upkeep import Reload, Upkeep
 from storage import DataFolder
 
 log = structlog.get_logger()
@@ -63,7 +65,7 @@ class Child:
     def __init__(self, role: Role, settings: Settings, folder: DataFolder) -> None:
         """Nothing runs before `start`."""
         self.role = role
-        self._settings = settings
+        self.settings = settings
         self._folder = folder
         self._delay = RestartDelay()
         self._started_at_s = 0.0
@@ -86,8 +88,13 @@ class Child:
         assert self._process is not None  # noqa: S101
         assert self._process.stdin is not None  # noqa: S101
         with contextlib.suppress(BrokenPipeError):  # it has ended: its exit code says why
-            self._process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
+            self._process.stdin.write(self.settings.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last; 0 before."""
+        return self._process.pid if self._process else 0
 
     @property
     def exit_code(self) -> int | None:
@@ -145,29 +152,59 @@ class Child:
             self._process.wait()
 
 
-def serve(settings: Settings, stop: threading.Event) -> None:
-    """Run the service until `stop`.
+def serve(settings: Settings, stop: threading.Event, reload: Reload | None = None) -> None:
+    """Run the service until `stop`; `reload` says when to go on with other settings.
 
-    Raises StartFailed when one of its processes does not start, and storage.errors.FolderInUse when another service has
-    this data folder.
+    Raises StartFailed when one of its processes does not start, ProgramReplaced, and storage.errors.FolderInUse when
+    another service has this data folder.
     """
     folder = DataFolder(settings.data_folder)
     folder.create()
     with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
         forget_the_dead(folder.path("locks"))
-        children = [Child(role, settings, folder) for role in roles(settings)]
+        upkeep, children = Upkeep(), _children(settings, folder)
         try:
             _start(children, heart, stop)
             if not stop.is_set():
                 log.info("serving", ae_title=settings.listener.ae_title, host=settings.listener.host)
+                notify(READY)
             while not stop.wait(TICK_S):
                 heart.beat()
+                upkeep.round({child.pid for child in children})
                 for child in children:
                     child.look_after(time.monotonic())
+                if reload is not None and (wanted := reload.wanted()) is not None:
+                    children = _go_on_with(wanted, children, settings, heart, stop)
+                    settings = children[0].settings
         finally:
+            notify(STOPPING)
             heart.beat("stopping")
             _stop(children, settings.stop_timeout_s, heart)
             log.info("stopped")
+
+
+def _children(settings: Settings, folder: DataFolder) -> list[Child]:
+    return [Child(role, settings, folder) for role in roles(settings)]
+
+
+def _go_on_with(
+    wanted: Settings, children: list[Child], settings: Settings, heart: Heartbeat, stop: threading.Event
+) -> list[Child]:
+    """The processes with other settings; with the old ones where they do not start with those."""
+    folder = DataFolder(settings.data_folder)
+    notify(reloading())
+    log.info("settings reloaded: the processes are started anew")
+    _stop(children, settings.stop_timeout_s, heart)
+    found = _children(wanted, folder)
+    try:
+        _start(found, heart, stop)
+    except StartFailed as failed:
+        log.error("the new settings do not work: the old ones hold", reason=str(failed))  # noqa: TRY400 - all is said
+        _stop(found, settings.stop_timeout_s, heart)
+        found = _children(settings, folder)
+        _start(found, heart, stop)
+    notify(READY)
+    return found
 
 
 def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> None:
@@ -181,6 +218,7 @@ def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> No
             child.go()
         while not stop.is_set() and not all(child.settled for child in group):
             heart.beat("starting")
+            notify(ALIVE)
             for child in group:
                 _insist(child, deadline_s)
             stop.wait(TICK_S / 4)
@@ -205,4 +243,5 @@ def _stop(children: list[Child], timeout_s: float, heart: Heartbeat) -> None:
         deadline = time.monotonic() + timeout_s
         for child in group:
             heart.beat("stopping")
+            notify(ALIVE)
             child.wait(max(0.1, deadline - time.monotonic()))
