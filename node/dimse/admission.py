@@ -80,7 +80,9 @@ class Admission:
         known = _known(self._settings.allow, request.calling_ae_title, host)
         if known is None:
             return TEMPORARY_CONGESTION  # its name does not resolve now: it is to ask again, not to give up
-        return None if known else CALLING_AE_NOT_RECOGNIZED
+        if not known:
+            return CALLING_AE_NOT_RECOGNIZED
+        return None
 
 
 def is_allowed(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:

@@ -6,6 +6,7 @@
     ├── Aborted             the peer sent an A-ABORT
     ├── RejectedForNow      A-ASSOCIATE-RJ, result 2
     └── ProtocolViolation   the peer does not speak DICOM; knows the A-ABORT that tells it so
+        └── WrongAnswer     what comes back is no answer to what was asked
     Refused (node.errors, permanent)
     ├── RejectedForGood     A-ASSOCIATE-RJ, result 1: titles or addresses are configured wrongly
     └── NotNegotiated       the peer accepted no presentation context for this
@@ -39,6 +40,10 @@ class ProtocolViolation(Unreachable):
     def __init__(self, message: str, abort: Abort = INVALID_PDU_PARAMETER) -> None:
         super().__init__(message)
         self.abort = abort
+
+
+class WrongAnswer(ProtocolViolation):
+    """What comes back is no answer to what was asked: to ask again may bring the same, so it is not done for ever."""
 
 
 class RejectedForGood(Refused):

@@ -7,7 +7,7 @@ in that. Every step has a deadline, and every end has a type: accepted, to be tr
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -20,7 +20,7 @@ from node.dicom.walker import walk
 from node.dimse.association import Association
 from node.dimse.command import Command, Request
 from node.dimse.contexts import STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
-from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation
+from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation, RejectedForGood, WrongAnswer
 from node.dimse.requestor import Peer, answer_to, associate, context_for
 from node.dimse.status import Status, Verdict, describe, verdict
 from node.errors import NodeError, Refused, Transient, Unparsable, Unreachable
@@ -45,6 +45,8 @@ class SendOutcome:
     accepted: bool
     transient: bool  # not accepted, but may be later
     text: str
+    rejected: bool = False  # it is the association that is refused, not the file
+    wrong_answer: bool = False  # it was sent, and what came back is no answer to that
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,14 @@ def _send_batch(
     try:
         with associate(peer, proposed, timeout_s) as association:
             while left:
-                outcome = _send_one(association, *left[0], timeout_s, progress)
+                number, file = left[0]
+                try:
+                    outcome = _send_one(association, number, file, timeout_s, progress)
+                except WrongAnswer as error:
+                    del left[0]
+                    outcome = file.outcome(None, accepted=False, transient=True, text=str(error))
+                    yield replace(outcome, wrong_answer=True)
+                    raise ProtocolViolation("nothing more is sent after a wrong answer") from None
                 del left[0]
                 try:
                     yield outcome
@@ -142,7 +151,8 @@ def _send_batch(
                     return
     except NodeError as error:
         for _, file in left:
-            yield file.outcome(None, accepted=False, transient=isinstance(error, Transient), text=str(error))
+            outcome = file.outcome(None, accepted=False, transient=isinstance(error, Transient), text=str(error))
+            yield replace(outcome, rejected=isinstance(error, RejectedForGood))
 
 
 def _send_one(

@@ -64,7 +64,8 @@ class Envelope:
     at: datetime
 
     def uid(self, *parts: str) -> str:
-        """A UID of this study, revision, bundle and settings."""
+        """A provisional UID of this study, revision, bundle and settings; the final one follows from the content
+        (`naming`)."""
         return derived_uid("result", self.key, *parts)
 
     @property
@@ -207,10 +208,13 @@ def encode(dataset: Dataset) -> bytes:
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
-    character_set = written(dataset.pop("SpecificCharacterSet", None))
+    named = dataset.pop("SpecificCharacterSet", None)
+    character_set = written(named)
     keep_bytes(dataset)
     buffer = io.BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
+    if named is not None:
+        dataset[named.tag] = named
     content = buffer.getvalue()
     start = META_STARTS + int.from_bytes(content[META_STARTS - 4 : META_STARTS], "little")
     return content[:start] + character_set + content[start:]

@@ -458,7 +458,7 @@ def test_a_commitment_request_names_what_it_is_about() -> None:
     handler = (evt.EVT_N_ACTION, lambda event: (asked.append(event.action_information) or 0x0000, None))
     with pacs(handler, contexts=COMMITMENT) as peer:
         outcome = commitment.request(peer, "1.2.9", REFERENCES, 5, linger_s=0)
-    assert (outcome.accepted, outcome.status, outcome.report) == (True, 0, None)
+    assert (outcome.accepted, outcome.status, outcome.reports) == (True, 0, ())
     (information_,) = asked
     assert information_.TransactionUID == "1.2.9"
     assert [
@@ -489,7 +489,7 @@ def test_a_report_on_the_same_association_is_read_and_answered(early: bool) -> N
     with scripted(report) as peer:
         outcome = commitment.request(peer, "1.2.9", REFERENCES, 5, linger_s=5)
     assert outcome.accepted
-    assert outcome.report == CommitmentReport("1.2.9", ("1.2.3.4",))
+    assert outcome.reports == (CommitmentReport("1.2.9", ("1.2.3.4",)),)
     assert statuses == [0]
 
 
