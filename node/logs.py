@@ -99,7 +99,7 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
 
 def _quieten() -> None:
     """Libraries that log every element or every run: their warnings would bury ours."""
-    for name in ("pynetdicom", "pydicom", "highdicom", "py.warnings", "apscheduler", "alembic", "sqlalchemy"):
+    for name in ("pynetdicom", "pydicom", "highdicom", "py.warnings", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from node.dicom.implementation import PRODUCT
 from node.dicom.syntaxes import BIG_ENDIAN
 from node.dicom.walker import CUT_SHORT, NeedMore, data_set_begins, walk
 from node.errors import Unparsable
@@ -32,12 +33,14 @@ class Header(NamedTuple):
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     study_related_instances: int | None = None
+    is_own_result: bool = False  # made by a node of ours, whatever a PACS has changed in it since
 
 
 WANTED = {
     0x00080016: "sop_class_uid",
     0x00080018: "sop_instance_uid",
     0x00080060: "modality",
+    0x00081090: "model_name",
     0x0020000D: "study_instance_uid",
     0x0020000E: "series_instance_uid",
     0x00201208: "study_related_instances",
@@ -127,12 +130,14 @@ def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -
 def _decode(found: dict[str, str]) -> Header:
     count = found.pop("study_related_instances", "")
     modality = found.pop("modality", "")
+    is_own_result = found.pop("model_name", "") == PRODUCT
     return Header(
         **found,
         modality=modality if re.fullmatch("[A-Z0-9_ ]{1,16}", modality) else "",
         study_related_instances=int(count)
         if re.fullmatch("[0-9]{1,12}", count) and 0 < int(count) <= MOST_INSTANCES
         else None,
+        is_own_result=is_own_result,
     )
 
 

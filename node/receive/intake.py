@@ -44,6 +44,9 @@ def receive(
     objection = check(received, header)
     if objection is not None:
         return objection
+    if header.is_own_result:  # under other UIDs, or from another node of ours: it must begin nothing (fault F39)
+        log.info("result of a node of ours left out", sop_instance_uid=header.sop_instance_uid)
+        return Receipt.OWN_RESULT
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))

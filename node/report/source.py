@@ -42,6 +42,7 @@ WHERE_PRESENT = (
 )
 CARRIED = PATIENT + STUDY + WHERE_PRESENT
 CharacterSet = str | list[str]
+LONGEST_CARRIED_BYTES = 1024  # of a value: no name or id is longer in any character set; the rest is an accident
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -162,6 +163,8 @@ def carried(
         value = _encoded_again(element, _character_set(header) or inherited)
     else:
         value = bytes(element.value or b"")
+    if len(value) > LONGEST_CARRIED_BYTES:
+        return None
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(value), value, 0, False, True)

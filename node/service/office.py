@@ -41,7 +41,8 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
         with Scheduler(acts(settings, folder, db)) as scheduler:
             while not stop.is_set():
                 _look_after(list(zip(couriers, threads, strict=True)))
-                heart.beat("ready", destinations=_state(couriers), acts=scheduler.facts())
+                late = scheduler.late()
+                heart.beat("ready", late=late, destinations=_state(couriers), acts=scheduler.facts())
                 stop.wait(TICK_S)
         heart.beat("stopping")
         _let_end(threads, settings.stop_timeout_s * 0.6)

@@ -26,7 +26,6 @@ DOORS = {
     "sqlite3": ("storage",),
     "pynetdicom": ("node/dimse",),
     "highdicom": ("node/report", "node/series/geometry.py"),
-    "apscheduler": ("node/service/scheduler.py",),
     "typer": ("node/cli",),
     "nilearn": ("node/demo.py", "node/demo"),
     "yaml": ("node/config_file.py",),
