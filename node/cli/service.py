@@ -128,21 +128,20 @@ def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 
 def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
-    """Whether the processes of this node live, for a container's health check; quick, and asks no peer."""
-    from node.process.heartbeat import STALE_S, pulses
+    """Whether the node does its work, for a container's health check; quick, and asks nobody but its own listener."""
+    from node.observe.vital import of_node
 
     with one_line_errors():
-        signs = [sign for sign in pulses(load(config).data_folder / "locks") if sign.state != "stopped"]
+        signs, troubles = of_node(load(config))
     if as_json:
         alive = [{**vars(sign), "facts": dict(sign.facts), "beats": sign.beats} for sign in signs]
         sys.stdout.write(json.dumps(alive, indent=2) + "\n")
     else:
         for sign in signs:
-            state = sign.state if sign.beats else f"no sign of life for more than {STALE_S:g} s"
-            Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
-    if not signs:
-        say("nothing runs")
-    if not signs or not all(sign.beats for sign in signs):
+            Console(highlight=False).print(f"{sign.role:<12} {sign.state}", markup=False)
+    for line in troubles:
+        say(line)
+    if troubles:
         raise typer.Exit(1)
 
 

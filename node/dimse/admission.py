@@ -77,12 +77,24 @@ class Admission:
             return APPLICATION_CONTEXT_NOT_SUPPORTED
         if self._settings.check_called_ae_title and request.called_ae_title != self._settings.ae_title:
             return CALLED_AE_NOT_RECOGNIZED
+        if only_echo(self._settings, request, host):
+            return None
         known = _known(self._settings.allow, request.calling_ae_title, host)
         if known is None:
             return TEMPORARY_CONGESTION  # its name does not resolve now: it is to ask again, not to give up
         if not known:
             return CALLING_AE_NOT_RECOGNIZED
         return None
+
+
+def only_echo(settings: Listener, request: AssociationRequest, host: str) -> bool:
+    """Whether this is the node itself, from its own machine, asking whether its listener answers: by C-ECHO alone."""
+    if request.calling_ae_title != settings.ae_title or is_allowed(settings.allow, request.calling_ae_title, host):
+        return False
+    try:
+        return plain_address(host).is_loopback or host == settings.host
+    except ValueError:
+        return False
 
 
 def is_allowed(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:

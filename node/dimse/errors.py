@@ -1,7 +1,8 @@
 """What can go wrong between us and a peer, sorted by what to do next.
 
     Unreachable (node.errors, transient)
-    ├── ConnectionLost      refused, reset, closed, or TLS failed
+    ├── ConnectionLost      refused, reset or closed
+    │   └── TlsFailed       a certificate, or a version, that one side does not take
     ├── DeadlinePassed      the peer did not answer in time
     ├── Aborted             the peer sent an A-ABORT
     ├── RejectedForNow      A-ASSOCIATE-RJ, result 2
@@ -20,6 +21,10 @@ from node.errors import Refused, Unreachable
 
 class ConnectionLost(Unreachable):
     """Refused, reset, closed, or TLS failed."""
+
+
+class TlsFailed(ConnectionLost):
+    """The peer and we do not agree on TLS."""
 
 
 class DeadlinePassed(Unreachable):

@@ -19,6 +19,7 @@ from node.dimse.errors import (
     ProtocolViolation,
     RejectedForGood,
     RejectedForNow,
+    TlsFailed,
     WrongAnswer,
 )
 from node.dimse.negotiation import AssociationAnswer, AssociationRequest, Roles, decode_answer, encode_request
@@ -93,7 +94,7 @@ def _connect(peer: Peer, timeout_s: float) -> Connection:
     except OSError as error:
         sock.close()
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
-        raise ConnectionLost(f"no TLS: {reason}") from None
+        raise TlsFailed(f"no TLS: {reason}") from None
 
 
 def _server_name(host: str) -> str | None:

@@ -20,7 +20,15 @@ from node.dicom.walker import walk
 from node.dimse.association import Association
 from node.dimse.command import Command, Request
 from node.dimse.contexts import STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
-from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation, RejectedForGood, WrongAnswer
+from node.dimse.errors import (
+    ConnectionLost,
+    NotNegotiated,
+    ProtocolViolation,
+    RejectedForGood,
+    RejectedForNow,
+    TlsFailed,
+    WrongAnswer,
+)
 from node.dimse.requestor import Peer, answer_to, associate, context_for
 from node.dimse.status import Status, Verdict, describe, verdict
 from node.errors import NodeError, Refused, Transient, Unparsable, Unreachable
@@ -58,6 +66,7 @@ class EchoOutcome:
     status: int | None
     transient: bool
     text: str
+    answers_otherwise: bool = False  # a listener is there: it rejects the association, or our certificate
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,8 @@ def echo(peer: Peer, timeout_s: float) -> EchoOutcome:
             status = answer_to(association, command, timeout_s).command.status
             seconds = monotonic() - started
     except NodeError as error:
-        return EchoOutcome(False, None, None, isinstance(error, Transient), str(error))
+        there = isinstance(error, RejectedForNow | RejectedForGood | TlsFailed)
+        return EchoOutcome(False, None, None, isinstance(error, Transient), str(error), answers_otherwise=there)
     if status != Status.SUCCESS:
         return EchoOutcome(False, seconds, status, False, describe(status or 0))
     return EchoOutcome(True, seconds, status, False, "answers")

@@ -59,6 +59,7 @@ class CompletenessWatch:
         self._db = db
         self._monotonic = monotonic
         self._silence = completeness.Silence()
+        self._counts = completeness.Counts()
         self._deaf_since_s: float | None = None
 
     def look(self) -> None:
@@ -67,6 +68,7 @@ class CompletenessWatch:
         listener = pulse(self._folder.path("locks"), "listener") if receiving else None
         ends = self._silence.until(receiving, _now(), now_s, listening=self._is_listening(listener, now_s))
         open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else set()
+        self._counts.look(receiving)
         for study in receiving:
             rule = completeness.is_complete(
                 study,
@@ -74,6 +76,7 @@ class CompletenessWatch:
                 self._settings.completeness,
                 open_senders=open_senders,
                 patience_s=self._settings.listener.idle_timeout_s,
+                doubtful=self._counts.is_doubtful(study.study_instance_uid),
             )
             if rule is not None:
                 self._queue(study, rule)

@@ -23,9 +23,9 @@ import structlog
 from node.config import Settings
 from node.errors import Permanent
 from node.process.hardening import CONFIGURATION_EXIT, RestartDelay, environment_for_children
-from node.process.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
+from node.process.heartbeat import STALE_S, forget_the_dead, pulse
 from node.process.notify import ALIVE, READY, STOPPING, notify, reloading
-from node.service.upkeep import Reload, Upkeep
+from node.service.upkeep import Reload, Seat, Upkeep, sweep_unfinished
 from storage import DataFolder
 
 log = structlog.get_logger()
@@ -159,9 +159,9 @@ def serve(settings: Settings, stop: threading.Event, reload: Reload | None = Non
     another service has this data folder.
     """
     folder = DataFolder(settings.data_folder)
-    folder.create()
-    with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
+    with Seat(folder) as heart:
         forget_the_dead(folder.path("locks"))
+        sweep_unfinished(folder)
         upkeep, children = Upkeep(), _children(settings, folder)
         try:
             _start(children, heart, stop)
@@ -188,7 +188,7 @@ def _children(settings: Settings, folder: DataFolder) -> list[Child]:
 
 
 def _go_on_with(
-    wanted: Settings, children: list[Child], settings: Settings, heart: Heartbeat, stop: threading.Event
+    wanted: Settings, children: list[Child], settings: Settings, heart: Seat, stop: threading.Event
 ) -> list[Child]:
     """The processes with other settings; with the old ones where they do not start with those."""
     folder = DataFolder(settings.data_folder)
@@ -207,7 +207,7 @@ def _go_on_with(
     return found
 
 
-def _start(children: list[Child], heart: Heartbeat, stop: threading.Event) -> None:
+def _start(children: list[Child], heart: Seat, stop: threading.Event) -> None:
     """All processes load side by side; then the workers go, then the others, each when what went before has settled."""
     workers = [child for child in children if child.role.command == "work"]
     for child in children:
@@ -233,7 +233,7 @@ def _insist(child: Child, deadline_s: float) -> None:
         raise StartFailed(f"nothing runs: the {child.role.name} process was not ready within {START_WITHIN_S:g} s", 1)
 
 
-def _stop(children: list[Child], timeout_s: float, heart: Heartbeat) -> None:
+def _stop(children: list[Child], timeout_s: float, heart: Seat) -> None:
     """The listener first, so that nothing new is acknowledged, then the workers, then the office."""
     order = {"listen": 0, "work": 1, "office": 2}
     for rank in order.values():

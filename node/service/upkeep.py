@@ -3,16 +3,23 @@
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import structlog
 
 from node.config import Settings
 from node.errors import ConfigurationError, Transient
+from node.process.footing import Footing
+from node.process.heartbeat import Heartbeat
 from node.process.installation import fingerprint
 from node.process.notify import ALIVE, notify
 from node.process.reaping import reap_strangers
+from storage import DataFolder
+from storage.errors import FolderInUse, FolderUnusable
 
 log = structlog.get_logger()
 
@@ -45,6 +52,58 @@ class Upkeep:
             raise ProgramReplaced(
                 "the program was replaced on the disk: the service ends, to be started anew as a whole"
             )
+
+
+class Seat:
+    """The lock of the service and its sign of life; taken again when somebody removed them."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        """Raises FolderInUse when another service has this data folder."""
+        self._folder = folder
+        self._held = ExitStack()
+        self._take()
+
+    def beat(self, state: str = "ready") -> None:
+        """A sign of life. Raises FolderInUse when another service has taken the seat meanwhile."""
+        lost = self._footing.lost()
+        if lost:
+            log.error("the data folder is in trouble", reason=lost)
+            self._held.close()
+            try:
+                self._take()
+            except FolderUnusable as error:
+                log.error("the service cannot take its lock again", reason=str(error))  # noqa: TRY400 - it tries on
+                return
+        self._heart.beat(state)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let others have it."""
+        self._held.__exit__(kind, error, at)
+
+    def _take(self) -> None:
+        self._folder.create()
+        self._held.enter_context(self._folder.lock("service"))
+        self._heart = self._held.enter_context(Heartbeat(self._folder.path("locks"), "service"))
+        self._footing = Footing(self._folder, "service", with_database=False)
+
+
+def sweep_unfinished(folder: DataFolder) -> None:
+    """Writes that never ended, of an earlier run: nobody of this one writes yet, if nothing else runs here."""
+    try:
+        with ExitStack() as alone:
+            for name in ("listener", "office", "worker-1"):
+                alone.enter_context(folder.lock(name))
+            found = [path for path in folder.path("tmp").glob("*.part") if path.is_file() and not path.is_symlink()]
+            for path in found:
+                path.unlink(missing_ok=True)
+    except FolderInUse:
+        return
+    if found:
+        log.info("unfinished writes swept", files=len(found))
 
 
 class Reload:
