@@ -138,7 +138,8 @@ def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
         sys.stdout.write(json.dumps(alive, indent=2) + "\n")
     else:
         for sign in signs:
-            Console(highlight=False).print(f"{sign.role:<12} {sign.state}", markup=False)
+            state = sign.state if sign.beats else "no sign of life"
+            Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
     for line in troubles:
         say(line)
     if troubles:

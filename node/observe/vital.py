@@ -30,8 +30,8 @@ def _troubles(sign: Pulse, settings: Settings) -> Iterator[str]:
         yield f"{sign.role}: {name} is late"
     if storing := sign.facts.get("storing", ""):
         yield f"{sign.role}: nothing can be stored: {storing}"
-    if sign.role == "listener" and sign.state == "ready":
-        yield from _echo(int(sign.facts.get("port", settings.listener.port)), settings)
+    if "port" in sign.facts and sign.state == "ready":
+        yield from _echo(int(sign.facts["port"]), settings)
 
 
 def _echo(port: int, settings: Settings) -> Iterator[str]:
