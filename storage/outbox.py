@@ -12,10 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import events, moves, queue
+from storage import events, moves, proof_requests, queue
 from storage import results as stored_results
 from storage.due import is_due
 from storage.engine import Database
+from storage.errors import InvalidTransition
 from storage.folder import DataFolder
 from storage.records import Delivery, Job, Proof, Result
 from storage.schema import columns, jobs, one_of
@@ -129,6 +130,7 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
             .returning(*_DELIVERY)
         ).all()
         asked = [Delivery(**row._asdict()) for row in found]
+        proof_requests.note(connection, [each.delivery_id for each in asked], transaction_uid, now)
         for job_id in sorted({delivery.job_id for delivery in asked}):
             count = sum(delivery.job_id == job_id for delivery in asked)
             reason = f"{count} results, transaction {transaction_uid}"
@@ -138,9 +140,14 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
 
 
 def committed(db: Database, delivery: Delivery, now: datetime) -> Delivery:
-    """The destination proved that it keeps it; to be told twice changes nothing. Raises LeaseLost."""
+    """The destination proved that it keeps what it acknowledged; to be told twice changes nothing.
+
+    What waits to be sent again, or was given up, is proved by `proofs`. Raises LeaseLost, InvalidTransition.
+    """
     if delivery.state is DeliveryState.COMMITTED:
         return delivery
+    if delivery.state is not DeliveryState.SENT:
+        raise InvalidTransition(f"a delivery that is {delivery.state} was not acknowledged")
     return _move(db, delivery, DeliveryState.COMMITTED, f"proved by {delivery.proof}", now)
 
 
@@ -157,7 +164,7 @@ def release(db: Database, now: datetime) -> int:
         found = [Delivery(**row._asdict()) for row in connection.execute(query)]
         for delivery in found:
             reason = "the office stopped while sending: the same bytes go again"
-            _move_within(connection, delivery, DeliveryState.PENDING, reason, now, available_at=now)
+            move_within(connection, delivery, DeliveryState.PENDING, reason, now, available_at=now)
     return len(found)
 
 
@@ -229,12 +236,13 @@ def _move(
     db: Database, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
 ) -> Delivery:
     with db.transaction() as connection:
-        return _move_within(connection, delivery, after, reason, now, **values)
+        return move_within(connection, delivery, after, reason, now, **values)
 
 
-def _move_within(
+def move_within(
     connection: sa.Connection, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
 ) -> Delivery:
+    """Change its state in a transaction, and look whether its job has ended with that."""
     moved = moves.delivery(connection, delivery, after, reason, now, **values)
     job = _settle(connection, delivery.job_id, now)
     if after is DeliveryState.PENDING and job.state is JobState.CANCELLED:
@@ -245,18 +253,20 @@ def _move_within(
 def _settle(connection: sa.Connection, job_id: int, now: datetime) -> Job:
     """Look whether all deliveries of a reported job came to an end."""
     job = queue.find(connection, job_id)
-    if job.state is not JobState.REPORTED:
+    if job.state not in (JobState.REPORTED, JobState.FAILED):
         return job
     query = sa.select(*_DELIVERY).where(table.c.job_id == job_id)
     all_ = [Delivery(**row._asdict()) for row in connection.execute(query)]
     if not all(_ended(delivery) for delivery in all_):
         return job
     refused = [delivery for delivery in all_ if delivery.state is DeliveryState.REFUSED]
+    if refused and job.state is JobState.FAILED:
+        return job
     if refused:
         names = ", ".join(sorted({delivery.destination for delivery in refused}))
         reason = f"{len(refused)} of {len(all_)} results refused by {names}: {refused[0].reason}"
         return moves.job(connection, job, JobState.FAILED, reason, now)
-    return moves.job(connection, job, JobState.DONE, check(JobState.REPORTED, JobState.DONE), now)
+    return moves.job(connection, job, JobState.DONE, check(job.state, JobState.DONE), now)
 
 
 def _ended(delivery: Delivery) -> bool:

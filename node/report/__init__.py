@@ -18,6 +18,7 @@ from node.report import capture, overlay, parametric_map, plain, sr, summary, va
 from node.report.envelope import Context, Envelope, encode, open_envelope
 from node.report.iod import IODS
 from node.report.keyslice import KeySlice, key_slice, source_of
+from node.report.naming import name_after_content
 from node.report.plain import SeriesVerdict
 from node.report.source import Reference, Source, reference_to
 
@@ -134,7 +135,9 @@ def _reference(dataset: Dataset) -> Reference:
 
 
 def _finish(envelope: Envelope, drafts: Sequence[Draft]) -> list[Encoded]:
-    """The files, once all of them have passed the gate."""
+    """The files, once all of them have passed the gate, under UIDs that follow from what they hold."""
+    objects = [dataset for _, dataset, _ in drafts]
+    name_after_content(objects, [encode(each) for each in objects])
     results = [
         Encoded(
             kind,

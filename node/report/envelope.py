@@ -18,13 +18,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from model.types import ModelId
 from node.config import Destination, Results
-from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, PRODUCT
 from node.dicom.uids import is_uid
 from node.report import codes
 from node.report.identity import da, derived_uid, digest, dt, local_time, tm
 from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
 
-PRODUCT = "NeuroSSL Node"
 META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for diagnosis. Not a medical device."
 UNTRAINED = "UNTRAINED MODEL - random weights, for testing the installation; the numbers mean nothing."
@@ -65,7 +64,8 @@ class Envelope:
     at: datetime
 
     def uid(self, *parts: str) -> str:
-        """A UID of this study, revision, bundle and settings."""
+        """A provisional UID of this study, revision, bundle and settings; the final one follows from the content
+        (`naming`)."""
         return derived_uid("result", self.key, *parts)
 
     @property
@@ -208,10 +208,13 @@ def encode(dataset: Dataset) -> bytes:
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
-    character_set = written(dataset.pop("SpecificCharacterSet", None))
+    named = dataset.pop("SpecificCharacterSet", None)
+    character_set = written(named)
     keep_bytes(dataset)
     buffer = io.BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
+    if named is not None:
+        dataset[named.tag] = named
     content = buffer.getvalue()
     start = META_STARTS + int.from_bytes(content[META_STARTS - 4 : META_STARTS], "little")
     return content[:start] + character_set + content[start:]

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.errors import InvalidDicomError
@@ -23,6 +22,7 @@ from pydicom.uid import (
 )
 
 from node.dicom.frames import count
+from node.dicom.odd_vr import read_header
 from node.dicom.uids import is_uid
 from node.dicom.values import BROKEN, items, number, text
 from node.errors import UnreadableInstance
@@ -87,7 +87,7 @@ def open_header(path: Path) -> tuple[Dataset, Location | None]:
             file.seek(0)
             whole = path.stat().st_size <= WHOLE_BYTES
             source: BinaryIO = io.BytesIO(file.read()) if whole else file
-            header = dcmread(source, stop_before_pixels=True)
+            header = read_header(source)
             return header, _location(source, transfer_syntax(header))
     except InvalidDicomError as error:
         raise UnreadableInstance("not a DICOM file") from error

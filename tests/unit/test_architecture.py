@@ -57,10 +57,9 @@ DOORS = {
     "sqlite3": ("storage/backends/sqlite.py",),
     "pynetdicom": ("node/dimse",),
     "highdicom": ("node/report", "node/series/geometry.py"),
-    "apscheduler": ("node/service/scheduler.py",),
     "typer": ("node/cli",),
     "nilearn": ("node/demo",),
-    "yaml": ("node/config.py",),
+    "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
 }
 

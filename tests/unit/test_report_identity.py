@@ -171,3 +171,24 @@ def test_the_offset_of_the_study_rules_the_clock(offset: str) -> None:
 def test_without_a_usable_offset_the_clock_is_this_machines(offset: str | None) -> None:
     at = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)
     assert local_time(at, offset).utcoffset() == at.astimezone().utcoffset()
+
+
+def test_anything_else_in_a_result_gives_it_another_uid_too() -> None:
+    """Two encodings under one UID would be two contents: times, numbers, names and the machine's clock count."""
+    series = small()
+    how = reports.context()
+    first = uids(series, reports.prediction(series), how)
+    later = replace(how, created_at=how.created_at + timedelta(microseconds=1))
+    assert set(first).isdisjoint(uids(series, reports.prediction(series), later))
+    for header in series:
+        header.PatientName = "Other^Name"
+    assert set(first).isdisjoint(uids(series, reports.prediction(series), how))
+
+
+@pytest.mark.filterwarnings("ignore:The PN component length")
+def test_a_name_of_a_hundred_thousand_bytes_is_not_copied() -> None:
+    series = small()
+    for header in series:
+        header.PatientName = "Doe^" + "x" * 60_000
+    made = reports.build(series, reports.prediction(series), reports.context())
+    assert all(b"x" * 2000 not in each.content for each in made)
