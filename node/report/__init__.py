@@ -32,8 +32,12 @@ Draft = tuple[str, Dataset, Destinations]
 
 @dataclass(frozen=True)
 class Encoded:
-    """One result object as a Part 10 file, and the names of the destinations that get it."""
+    """One result object as a Part 10 file, and the names of the destinations that get it.
 
+    `name` is the same for the same answer, whenever it is encoded.
+    """
+
+    name: str
     kind: str
     ordinal: int
     sop_instance_uid: str
@@ -60,7 +64,8 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     if not prediction.scope.inside:
         for _, each, _ in (*captures, *reports):
             each.SeriesDescription = envelope.series_description("AI dementia: out of scope")
-    return _finish(envelope, [*captures, *reports])
+    said = repr((prediction.probability, prediction.spread, prediction.band, prediction.scope.reason))
+    return _finish(envelope, [*captures, *reports], said)
 
 
 def build_skipped(source: Source, verdicts: Sequence[SeriesVerdict], reason: str, context: Context) -> list[Encoded]:
@@ -83,7 +88,7 @@ def build_skipped(source: Source, verdicts: Sequence[SeriesVerdict], reason: str
             names = tuple(each.name for each in context.destinations if each.captures is has_captures)
             shown = references if has_captures else []
             drafts.append(("sr_text", plain.skipped_report(envelope, reason, verdicts, shown), names))
-    return _finish(envelope, drafts)
+    return _finish(envelope, drafts, reason)
 
 
 def variants(context: Context) -> dict[tuple[str, bool], Destinations]:
@@ -134,12 +139,14 @@ def _reference(dataset: Dataset) -> Reference:
     return Reference(str(dataset.SeriesInstanceUID), str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
 
 
-def _finish(envelope: Envelope, drafts: Sequence[Draft]) -> list[Encoded]:
+def _finish(envelope: Envelope, drafts: Sequence[Draft], said: str) -> list[Encoded]:
     """The files, once all of them have passed the gate, under UIDs that follow from what they hold."""
+    answer = envelope.answer(said)
     objects = [dataset for _, dataset, _ in drafts]
     name_after_content(objects, [encode(each) for each in objects])
     results = [
         Encoded(
+            f"{answer}.{kind}.{ordinal}",
             kind,
             ordinal,
             str(dataset.SOPInstanceUID),

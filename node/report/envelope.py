@@ -22,7 +22,7 @@ from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_V
 from node.dicom.uids import is_uid
 from node.report import codes
 from node.report.identity import da, derived_uid, digest, dt, local_time, tm
-from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
+from node.report.source import CARRIED, Reference, Source, encoded, keep_bytes, take_identity, written
 
 META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for diagnosis. Not a medical device."
@@ -67,6 +67,12 @@ class Envelope:
         """A provisional UID of this study, revision, bundle and settings; the final one follows from the content
         (`naming`)."""
         return derived_uid("result", self.key, *parts)
+
+    def answer(self, said: str) -> str:
+        """What is said, of whom, from which instances, with which bundle and settings, as a hash: all but when."""
+        identity = [f"{keyword}={encoded(self.header, keyword).hex()}" for keyword in CARRIED]
+        earlier = [each.sop_instance_uid for each in self.context.predecessor]
+        return digest([self.key, said, *identity, *earlier])
 
     @property
     def device_uid(self) -> str:

@@ -87,6 +87,7 @@ class Seat:
     def _take(self) -> None:
         self._folder.create()
         self._held.enter_context(self._folder.lock("service"))
+        self._held.enter_context(self._folder.in_use())
         self._heart = self._held.enter_context(Heartbeat(self._folder.path("locks"), "service"))
         self._footing = Footing(self._folder, "service", with_database=False)
 
@@ -94,8 +95,9 @@ class Seat:
 def sweep_unfinished(folder: DataFolder) -> None:
     """Writes that never ended, of an earlier run: nobody of this one writes yet, if nothing else runs here."""
     try:
+        writers = {path.name for path in folder.path("locks").glob("worker-*") if not path.suffix}
         with ExitStack() as alone:
-            for name in ("listener", "office", "worker-1"):
+            for name in sorted(writers | {"listener", "office"}):
                 alone.enter_context(folder.lock(name))
             found = [path for path in folder.path("tmp").glob("*.part") if path.is_file() and not path.is_symlink()]
             for path in found:
