@@ -10,6 +10,8 @@ listener, and the worker on a CPU, start without it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from model.quiet import refuse_telemetry
+
 if TYPE_CHECKING:
     from model.bundle import Bundle
     from model.classifier import SecondOrderClassifier
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from model.types import Volume
 
 __all__ = ["Bundle", "MultiScaleViT2DEncoder", "Predictor", "SecondOrderClassifier", "Volume"]
+
+refuse_telemetry()  # before anything here imports a library
 
 _HOME = {
     "Bundle": "bundle",

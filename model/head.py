@@ -2,9 +2,12 @@
 
 The volume is sampled every few millimetres, smoothed, and split into air and tissue by Otsu's threshold (IEEE Trans.
 SMC 9(1), 1979); the largest connected piece of tissue, with what it encloses, is the head.
+
+A coil that sees the vertex much darker than the neck moves that threshold above the vertex. So the head is found again
+by a threshold that follows the local brightness of tissue; where its crown lies elsewhere, that one counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +23,9 @@ CROWN_PRECISION_MM = 0.05
 CAP_MM = 60.0
 BRIGHT = 1.5
 BRIDGE_MM = 8.0
+SAME_CROWN_MM = 3.0
+LOCAL_MM, ROUNDS, NOISE_PERCENTILE = 30.0, 8, 60.0
+SLAB_MM = 85.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,23 @@ class Head:
             low, high = (level, high) if self.above_ml(level) > wanted else (low, level)
         return (low + high) / 2
 
+    def cut_cm2(self) -> tuple[float, float, float]:
+        """Area of the head on the ends of the volume, where it is largest: above, to the sides, to front and back.
+
+        Not counted are the end towards the feet, and what lies deeper than `SLAB_MM` below the crown: neck, shoulders.
+        """
+        near = self.mask & (self.heights_mm >= self.crown_mm - SLAB_MM)
+        found = {0: 0.0, 1: 0.0, 2: 0.0}
+        for axis in range(3):
+            others = np.delete(self.affine_mm[:3, :3], axis, axis=1)
+            area = float(np.linalg.norm(np.cross(others[:, 0], others[:, 1]))) / 100
+            step = self.affine_mm[:3, axis]
+            way = int(np.abs(step).argmax())
+            for end, outwards in ((0, -step), (-1, step)):
+                if way < 2 or outwards[2] > 0:
+                    found[way] = max(found[way], area * float(np.take(near, end, axis).sum()))
+        return found[2], found[0], found[1]
+
     def centre_mm(self) -> tuple[float, float]:
         """Centre of mass (x, y, LPS mm) of the part of the head down to `CAP_MM` below the crown: no face, no neck."""
         points = self.points_mm
@@ -100,8 +123,28 @@ def find(volume: Volume) -> Head:
     image = ndimage.gaussian_filter(some, [1 if n > 2 else 0 for n in samples.shape])
     threshold = otsu(image)
     affine = volume.affine_mm @ np.diag([*map(float, steps), 1.0])
-    mask = _head(image > threshold, np.linalg.norm(affine[:3, :3], axis=0))
-    return Head(image, mask, affine, threshold)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    plain = Head(image, _head(image > threshold, spacing), affine, threshold)
+    evened = replace(plain, mask=_evened(image, plain.mask, threshold, spacing))
+    return evened if abs(evened.crown_mm - plain.crown_mm) > SAME_CROWN_MM else plain
+
+
+def _evened(
+    image: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float, spacing_mm: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """The head by a threshold that is the same share of the brightness of the tissue around, everywhere."""
+    air = image[~mask]
+    if not air.size or not mask.any() or not threshold > 0:
+        return mask
+    share = threshold / max(float(np.median(image[mask])), 1e-6)
+    noise = float(np.percentile(air, NOISE_PERCENTILE)) if air.size else 0.0
+    widths = LOCAL_MM / spacing_mm
+    found = mask
+    for _ in range(ROUNDS):
+        weight = ndimage.gaussian_filter(found.astype(np.float32), widths, mode="nearest")
+        local = ndimage.gaussian_filter(np.where(found, image, 0), widths, mode="nearest") / np.maximum(weight, 1e-4)
+        found = _head(image > np.maximum(share * local, min(noise, threshold)), spacing_mm)
+    return found
 
 
 def otsu(image: NDArray[np.float32], bins: int = 256) -> float:

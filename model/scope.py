@@ -1,10 +1,13 @@
-"""Is it a T1-weighted head at all? Nine numbers of what the network would see, each with its limits.
+"""Is it a T1-weighted head at all? Twelve numbers of what the network would see, each with its limits.
 
 | number | what it says | real heads | what it refuses |
 | --- | --- | --- | --- |
 | head_ml | tissue down to 110 mm below the crown, ml | 1010 to 3280 | small objects, trunks, fields of noise |
 | covered | share of the slices' middle that the volume reaches | 1 | volumes that end within the slab |
 | top_fraction | area of the topmost 10 mm, of the largest | 0.1 to 0.6: a dome | limbs, bottles, cut-off tops |
+| top_cut_cm2 | area of the head on the volume's upper end | 0 to 82 | missing ends, aliasing: no crown |
+| side_cut_cm2 | the same on its left or right end | 0 to 77 | missing ends |
+| front_cut_cm2 | the same on its front or back end | 0 to 21 | aliasing within the slices |
 | length_to_width | front-back over left-right extent | 1.09 to 1.41 | balls, limbs, heads turned by wrong headers |
 | texture | spread of detail of 5 to 25 mm deep inside, of its mean | 0.08 to 0.36 | fluid phantoms |
 | grain | spread of finer detail, of the texture | 0.2 to 0.9 | noise |
@@ -33,6 +36,9 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
         "head_ml_maximum": 3500.0,
         "covered_minimum": 0.95,
         "top_fraction_maximum": 0.75,
+        "top_cut_cm2_maximum": 90.0,
+        "side_cut_cm2_maximum": 90.0,
+        "front_cut_cm2_maximum": 50.0,
         "length_to_width_minimum": 1.05,
         "length_to_width_maximum": 1.6,
         "texture_minimum": 0.05,
@@ -48,6 +54,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "head_ml": "tissue of the head, ml",
         "covered": "share of the slices that the volume reaches",
         "top_fraction": "area at the very top, of the largest",
+        "top_cut_cm2": "head cut flat by the upper end of the volume, cm2",
+        "side_cut_cm2": "head cut flat by a side of the volume, cm2",
+        "front_cut_cm2": "head cut flat by front or back of the volume, cm2",
         "length_to_width": "length to width",
         "texture": "texture inside",
         "grain": "noise to texture",
@@ -109,6 +118,7 @@ def _outline(volume: Volume, block: Block) -> dict[str, float]:
     topmost = head.above_ml(float(head.points_mm[:, 2].max()) - LEVEL_MM)
     widest = block.head[int(block.head.sum(axis=(1, 2)).argmax())]
     measured = {"head_ml": float(above[-1]), "top_fraction": float(topmost / max(np.diff(above).max(), 1e-6))}
+    measured |= dict(zip(("top_cut_cm2", "side_cut_cm2", "front_cut_cm2"), head.cut_cm2(), strict=True))
     if widest.any():
         ends = np.percentile(np.argwhere(widest), (0.5, 99.5), axis=0)
         length, width = np.maximum(ends[1] - ends[0], 1) * block.spacing_mm[1:]

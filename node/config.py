@@ -5,13 +5,14 @@ Every key stands in `config.yaml` with its meaning, unit and default. An environ
 temperature, thresholds) is not here: it comes from the bundle.
 """
 
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from node import config_file
 from node.errors import ConfigurationError
 
 
@@ -35,16 +36,20 @@ def tag_expression(value: str) -> str:
     return value
 
 
+ENVIRONMENT = "NEUROSSL__"  # how the names of overriding variables begin
 AETitle = Annotated[str, AfterValidator(ae_title)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(ge=0)]
+LONGEST_S = 100 * 365 * 86400  # a century is for ever, and still a duration that every clock can add
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_S)]
+SomeSeconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+Days = Annotated[float, Field(ge=0, le=LONGEST_S / 86400)]
 Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
     """Part of the settings: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Tls(Section):
@@ -75,7 +80,7 @@ class Listener(Section):
     maximum_associations_per_peer: Count = 10
     maximum_instance_mib: Count = 512
     pdu_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30
-    idle_timeout_s: Annotated[float, Field(gt=0)] = 300
+    idle_timeout_s: SomeSeconds = 300
     maximum_disk_use_percent: Annotated[int, Field(ge=1, le=100)] = 90
     tls: Tls | None = None
 
@@ -111,8 +116,8 @@ class Worker(Section):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
-    lease_s: Annotated[float, Field(ge=5)] = 60
-    job_timeout_s: Annotated[float, Field(gt=0)] = 600
+    lease_s: Annotated[float, Field(ge=5, le=LONGEST_S)] = 60
+    job_timeout_s: SomeSeconds = 600
     maximum_attempts: Count = 3
     backoff_s: Seconds = 30
     maximum_backoff_s: Seconds = 900
@@ -184,18 +189,18 @@ class Destination(Section):
 class DeliverySettings(Section):
     """How results are sent."""
 
-    timeout_s: Annotated[float, Field(gt=0)] = 30
+    timeout_s: SomeSeconds = 30
     backoff_s: Seconds = 15
     maximum_backoff_s: Seconds = 900
     attempts_when_refused: Count = 3
-    commitment_timeout_s: Annotated[float, Field(gt=0)] = 600
+    commitment_timeout_s: SomeSeconds = 600
 
 
 class Retention(Section):
     """What is deleted, and when; nothing before its study is done, and nothing undelivered."""
 
-    keep_studies_days: Annotated[float, Field(ge=0)] = 30
-    keep_results_days: Annotated[float, Field(ge=0)] = 365
+    keep_studies_days: Days = 30
+    keep_results_days: Days = 365
 
 
 class Log(Section):
@@ -209,7 +214,12 @@ class Settings(BaseSettings):
     """All site settings; an instance is valid or does not exist."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="NEUROSSL__", env_nested_delimiter="__", validate_default=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        env_prefix=ENVIRONMENT,
+        env_nested_delimiter="__",
+        validate_default=True,
     )
 
     data_folder: Path = Path("data")
@@ -257,14 +267,8 @@ def load(path: Path) -> Settings:
 
     Raises ConfigurationError with one line per wrong key.
     """
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: must hold keys and values, like the sample config.yaml")
+    content = config_file.read(path)
+    _refuse_misspelt_variables()
     try:
         settings = Settings(**content)
     except ValidationError as error:
@@ -272,6 +276,35 @@ def load(path: Path) -> Settings:
     except SettingsError as error:
         raise ConfigurationError(f"environment: {error}") from None
     return anchored(settings, path.resolve().parent)
+
+
+def _refuse_misspelt_variables() -> None:
+    """A variable that overrides nothing is a mistake that nobody would notice. Raises ConfigurationError."""
+    lines = []
+    for name in sorted(each for each in os.environ if each.upper().startswith(ENVIRONMENT)):
+        wrong = _unknown_part(name[len(ENVIRONMENT) :].lower().split("__"))
+        if wrong is not None:
+            lines.append(f"environment: {name}: there is no setting {wrong!r}")
+    if lines:
+        raise ConfigurationError("\n".join(lines))
+
+
+def _unknown_part(parts: list[str]) -> str | None:
+    """The first part of a variable's name that names no setting; None when each does."""
+    section: type[BaseModel] = Settings
+    for number, part in enumerate(parts):
+        field = section.model_fields.get(part)
+        if field is None:
+            return ".".join(parts[: number + 1])
+        inner = next((each for each in (field.annotation, *get_args(field.annotation)) if _is_section(each)), None)
+        if inner is None:
+            return None if number + 1 == len(parts) else ".".join(parts)
+        section = inner
+    return None
+
+
+def _is_section(kind: object) -> TypeGuard[type[Section]]:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def anchored(settings: Settings, folder: Path) -> Settings:

@@ -17,6 +17,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from node.config import Log
+from node.log_sink import Sink
 
 OURS = ("node", "model", "storage")
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
@@ -40,7 +41,11 @@ def safe_text(error: BaseException) -> str:
 
 
 def configure(settings: Log, process: str) -> None:
-    """Send this process's log to standard error; `process` stands in each line."""
+    """Send this process's log to standard error; `process` stands in each line.
+
+    Nothing waits for a reader of the log (node/log_sink.py). A stream that was put in the place of standard error is
+    written to at once.
+    """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     structlog.configure(
         processors=[
@@ -51,7 +56,7 @@ def configure(settings: Log, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Sink(process) if sys.stderr is sys.__stderr__ else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings, process))
     handler.addFilter(_worth_a_line)
     root = logging.getLogger()
@@ -94,7 +99,7 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
 
 def _quieten() -> None:
     """Libraries that log every element or every run: their warnings would bury ours."""
-    for name in ("pynetdicom", "pydicom", "highdicom", "py.warnings", "apscheduler", "alembic", "sqlalchemy"):
+    for name in ("pynetdicom", "pydicom", "highdicom", "py.warnings", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

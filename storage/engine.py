@@ -137,6 +137,12 @@ def version(db: Database) -> str:
         return db.backend.version(connection)
 
 
+def probe(database: Database) -> None:
+    """Write something that changes nothing, durably. Raises DatabaseBusy, StorageFull, DatabaseUnusable."""
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+
+
 def set_aside(folder: DataFolder, name: str) -> Path:
     """Move an unusable database to `neurossl.sqlite.<name>`, so that it can be looked at and a new one be built.
 

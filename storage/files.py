@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import sqlalchemy as sa
@@ -52,7 +52,7 @@ class Swept:
 def write(
     folder: DataFolder, name_hint: str, chunks: Iterable[bytes | memoryview], *, area: Area = "instances"
 ) -> StoredFile:
-    """Make a file durable. `name_hint` is the SOP Instance UID.
+    """Make a file durable. `name_hint` is the SOP Instance UID of an instance, and what an answer calls its result.
 
     Raises StorageFull when the disk does not take it; then nothing is left of it.
     """
@@ -66,6 +66,13 @@ def write(
             _rename_durably(folder, temporary, folder.root / path)
         undo.pop_all()
     return StoredFile(path, digest.content, digest.size_bytes)
+
+
+def named(folder: DataFolder, name_hint: str, *, area: Area) -> list[str]:
+    """The files that were written with this name hint, the newest last."""
+    stem = PurePosixPath(area, *_stem(name_hint))
+    found = folder.path(str(stem.parent)).glob(f"{stem.name}.*")
+    return [f"{stem.parent}/{path.name}" for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
 
 
 def verify(folder: DataFolder, path: str, sha256: str) -> Path:
@@ -192,8 +199,14 @@ def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
 
 
 def _name(area: Area, name_hint: str, digest: ContentHash) -> str:
-    uid = hashlib.sha256(name_hint.encode(errors="surrogateescape")).hexdigest()
-    return f"{area}/{uid[:2]}/{uid}.{digest.whole[:32]}.{secrets.token_hex(4)}"
+    folder, stem = _stem(name_hint)
+    return f"{area}/{folder}/{stem}.{digest.whole[:32]}.{secrets.token_hex(4)}"
+
+
+def _stem(name_hint: str) -> tuple[str, str]:
+    """Folder and beginning of the name of its file."""
+    hashed = hashlib.sha256(name_hint.encode(errors="surrogateescape")).hexdigest()
+    return hashed[:2], hashed
 
 
 def _rename_durably(folder: DataFolder, source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """Received instances: registered once, in one transaction, before the sender hears of success."""
 
 import stat
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,17 @@ from storage.states import StudyState
 
 
 def register(
-    db: Database, folder: DataFolder, instance: Instance, *, expected_instances: int | None, now: datetime
+    db: Database,
+    folder: DataFolder,
+    instance: Instance,
+    *,
+    expected_instances: int | None,
+    now: datetime,
+    is_same: Callable[[Instance], bool] = lambda known: False,
 ) -> Registration:
     """Note an instance whose file is durable.
+
+    `is_same` is asked about the known instance of this UID when its bytes differ: whether they say the same.
 
     A study that was stable goes back to RECEIVING with its next revision. DUPLICATE and CONFLICT leave the rows as they
     are, but a duplicate is taken in place of a stored file that has gone or was cut short; the caller then drops its
@@ -30,7 +39,7 @@ def register(
     with db.transaction() as connection:
         known = connection.execute(_KNOWN, {"uid": instance.sop_instance_uid}).one_or_none()
         if known is not None:
-            return _again(db, folder, connection, Instance(**known._asdict()), instance, now)
+            return _again(db, folder, connection, Instance(**known._asdict()), instance, now, is_same)
         revision = _note_study(connection, instance, expected_instances, now)
         _grow_series(db, connection, instance)
         connection.execute(instances.insert(), vars(instance) | {"revision": revision})
@@ -122,13 +131,19 @@ def _open_study(connection: sa.Connection, instance: Instance, expected_instance
 
 
 def _again(
-    db: Database, folder: DataFolder, connection: sa.Connection, known: Instance, instance: Instance, now: datetime
+    db: Database,
+    folder: DataFolder,
+    connection: sa.Connection,
+    known: Instance,
+    instance: Instance,
+    now: datetime,
+    is_same: Callable[[Instance], bool],
 ) -> Registration:
     def note(name: str, reason: str) -> None:
         events.append(connection, at=now, name=name, study=known.study_instance_uid, reason=reason)
 
     uid, sender = instance.sop_instance_uid, instance.calling_ae_title
-    if known.sha256 != instance.sha256:
+    if known.sha256 != instance.sha256 and not is_same(known):
         note("instance refused", f"{uid} came from {sender} with another content: the first is kept")
         return Registration.CONFLICT
     study = studies.find(connection, known.study_instance_uid)
@@ -139,7 +154,7 @@ def _again(
         connection.execute(
             instances.update()
             .where(instances.c.sop_instance_uid == uid)
-            .values(**_values(instance, "path", "size_bytes", "transfer_syntax_uid"))
+            .values(**_values(instance, "path", "sha256", "size_bytes", "transfer_syntax_uid"))
         )
         note("instance stored again", f"{uid}: its file was lost, {sender} sent it again")
     return Registration.DUPLICATE

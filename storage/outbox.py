@@ -12,11 +12,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, events, moves, queue
+from storage import answers, events, moves, proof_requests, queue
 from storage import results as stored_results
 from storage.answers import NewAnswer
 from storage.due import is_due
 from storage.engine import Database
+from storage.errors import InvalidTransition
 from storage.folder import DataFolder
 from storage.records import Delivery, Job, Proof, Result
 from storage.schema import answers as answers_table
@@ -147,6 +148,7 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
             .returning(*_DELIVERY)
         ).all()
         asked = [Delivery(**row._asdict()) for row in found]
+        proof_requests.note(connection, [each.delivery_id for each in asked], transaction_uid, now)
         for job_id in sorted({delivery.job_id for delivery in asked}):
             count = sum(delivery.job_id == job_id for delivery in asked)
             reason = f"{count} results, transaction {transaction_uid}"
@@ -156,9 +158,14 @@ def requested(db: Database, deliveries: Iterable[Delivery], transaction_uid: str
 
 
 def committed(db: Database, delivery: Delivery, now: datetime) -> Delivery:
-    """The destination proved that it keeps it; to be told twice changes nothing. Raises LeaseLost."""
+    """The destination proved that it keeps what it acknowledged; to be told twice changes nothing.
+
+    What waits to be sent again, or was given up, is proved by `proofs`. Raises LeaseLost, InvalidTransition.
+    """
     if delivery.state is DeliveryState.COMMITTED:
         return delivery
+    if delivery.state is not DeliveryState.SENT:
+        raise InvalidTransition(f"a delivery that is {delivery.state} was not acknowledged")
     return _move(db, delivery, DeliveryState.COMMITTED, f"proved by {delivery.proof}", now)
 
 
@@ -175,7 +182,7 @@ def release(db: Database, now: datetime) -> int:
         found = [Delivery(**row._asdict()) for row in connection.execute(query)]
         for delivery in found:
             reason = "the office stopped while sending: the same bytes go again"
-            _move_within(connection, delivery, DeliveryState.PENDING, reason, now, available_at=now)
+            move_within(connection, delivery, DeliveryState.PENDING, reason, now, available_at=now)
     return len(found)
 
 
@@ -253,12 +260,13 @@ def _move(
     db: Database, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
 ) -> Delivery:
     with db.transaction() as connection:
-        return _move_within(connection, delivery, after, reason, now, **values)
+        return move_within(connection, delivery, after, reason, now, **values)
 
 
-def _move_within(
+def move_within(
     connection: sa.Connection, delivery: Delivery, after: DeliveryState, reason: str, now: datetime, **values: Any
 ) -> Delivery:
+    """Change its state in a transaction, and look whether its job has ended with that."""
     moved = moves.delivery(connection, delivery, after, reason, now, **values)
     job = settle(connection, delivery.job_id, now)
     if after is DeliveryState.PENDING and job.state is JobState.CANCELLED:

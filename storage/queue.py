@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, moves
+from storage import answers, moves, proof_requests
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
@@ -138,6 +138,7 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
                 if delivery.state is DeliveryState.REFUSED:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
                     moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
+                    proof_requests.forget(connection, delivery.delivery_id)
             return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
         newest = answers.newest_revision(connection, job)
         if newest > job.revision:

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator
 from storage.records import Proof
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0002"  # the newest migration: a database that says this needs none
+HEAD = "0003"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -265,6 +265,26 @@ sa.Index(
 )
 sa.Index("deliveries_sent", deliveries.c.destination, sqlite_where=_where("state", DeliveryState.SENT))
 sa.Index("deliveries_transaction", deliveries.c.transaction_uid, sqlite_where=sa.text("transaction_uid IS NOT NULL"))
+
+proof_requests = sa.Table(
+    "proof_requests",
+    metadata,
+    sa.Column("request_id", sa.Integer, primary_key=True),
+    sa.Column("delivery_id", sa.Integer, nullable=False),
+    sa.Column("transaction_uid", sa.Text),  # of storage commitment; a look by C-FIND has none
+    sa.Column("requested_at", Time, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.CheckConstraint("answer IN ('open', 'not asked', 'failed', 'closed')", "proof_requests_answer"),
+    sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.delivery_id"], ondelete="CASCADE"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+sa.Index("proof_requests_delivery", proof_requests.c.delivery_id)
+sa.Index(
+    "proof_requests_transaction",
+    proof_requests.c.transaction_uid,
+    sqlite_where=sa.text("transaction_uid IS NOT NULL"),
+)
 
 events = sa.Table(
     "events",

@@ -20,20 +20,25 @@ def find(connection: sa.Connection, job_id: int) -> Job:
 
 
 def settle(connection: sa.Connection, job_id: int, now: datetime) -> Job:
-    """A reported job whose deliveries all came to an end is DONE, or FAILED when one was refused."""
+    """A reported job whose deliveries all came to an end is DONE, or FAILED when one was refused.
+
+    One that failed is DONE after all when everything that was refused has been proved.
+    """
     job = find(connection, job_id)
-    if job.state is not JobState.REPORTED:
+    if job.state not in (JobState.REPORTED, JobState.FAILED):
         return job
     query = sa.select(*columns(deliveries, Delivery)).where(deliveries.c.job_id == job_id)
     every = [Delivery(**row._asdict()) for row in connection.execute(query)]
     if not all(_ended(delivery) for delivery in every):
         return job
     refused = [delivery for delivery in every if delivery.state is DeliveryState.REFUSED]
+    if refused and job.state is JobState.FAILED:
+        return job
     if refused:
         names = ", ".join(sorted({delivery.destination for delivery in refused}))
         reason = f"{len(refused)} of {len(every)} results refused by {names}: {refused[0].reason}"
         return moves.job(connection, job, JobState.FAILED, reason, now)
-    return moves.job(connection, job, JobState.DONE, check(JobState.REPORTED, JobState.DONE), now)
+    return moves.job(connection, job, JobState.DONE, check(job.state, JobState.DONE), now)
 
 
 def _ended(delivery: Delivery) -> bool:

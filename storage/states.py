@@ -72,7 +72,8 @@ JOB_TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.REPORTED, JobState.FAILED): "a destination refused a result for good",
     (JobState.REPORTED, JobState.CANCELLED): "cancelled by an operator before everything was sent",
     (JobState.FAILED, JobState.QUEUED): "an operator's retry",
-    (JobState.FAILED, JobState.REPORTED): "an operator's retry of refused deliveries",
+    (JobState.FAILED, JobState.REPORTED): "an operator's retry of refused deliveries, or its destination was repaired",
+    (JobState.FAILED, JobState.DONE): "every refused delivery was proved after all",
     (JobState.SKIPPED, JobState.QUEUED): "an operator's retry",
     (JobState.CANCELLED, JobState.QUEUED): "an operator's retry",
     (JobState.CANCELLED, JobState.REPORTED): "an operator's retry of unsent deliveries",
@@ -93,7 +94,10 @@ DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {
     (DeliveryState.SENDING, DeliveryState.REFUSED): "a permanent failure",
     (DeliveryState.SENT, DeliveryState.COMMITTED): "the destination proved that it keeps it",
     (DeliveryState.SENT, DeliveryState.PENDING): "the destination says that it does not have it",
-    (DeliveryState.REFUSED, DeliveryState.PENDING): "an operator's retry",
+    (DeliveryState.SENT, DeliveryState.REFUSED): "the destination does not keep it, or never proves that it does",
+    (DeliveryState.PENDING, DeliveryState.COMMITTED): "the destination proved it before it was sent again",
+    (DeliveryState.REFUSED, DeliveryState.COMMITTED): "the destination proved it after all",
+    (DeliveryState.REFUSED, DeliveryState.PENDING): "an operator's retry, or its destination was repaired",
 }
 
 TRANSITIONS: dict[tuple[StrEnum, StrEnum], str] = {}

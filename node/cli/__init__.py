@@ -1,5 +1,6 @@
 """The command line: parse, call, exit code. Each submodule puts its commands on the app."""
 
+import io
 import sys
 from importlib import import_module
 
@@ -19,6 +20,9 @@ for _name in ("service", "queue", "dicom", "fetch", "inspect", "model", "trainin
 
 def main() -> None:
     """Run the command line; a problem that the user can mend is one line on standard error and a non-zero exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our letters gets question marks, no traceback
     try:
         app()
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from node.demo import DemoFolder, DemoRun
     from node.observe.jobs import JobFacts
+    from node.work.outcome import SelectionOutcome
 
 NOT_CLASSIFIED, WRONG_USE = 1, 2
 
@@ -157,9 +158,8 @@ def _result(uid: str, ending: "JobFacts") -> Table:
     prediction = ending.outcome.prediction if ending.outcome else None
     table = Table.grid(padding=(0, 2))
     table.add_row("study", uid)
-    for series in selection.series if selection else ():
-        words = "read" if series.eligible else f"not read, {series.reason}"
-        table.add_row("series", escape(f"{series.series_number} {series.description}: {words}; {series.detail}"))
+    for line in _series(selection) if selection else ():
+        table.add_row("series", escape(line))
     if prediction and prediction.probability is not None:
         table.add_row("probability", f"[bold]{prediction.probability:.1%}[/bold]")
         table.add_row("uncertainty", f"± {prediction.spread:.1%} (standard deviation over dropout samples)")
@@ -172,6 +172,13 @@ def _result(uid: str, ending: "JobFacts") -> Table:
         table.add_row("model", f"{model.name} {model.version}, {model.sha256[:12]}")
         table.add_row("", "[yellow]small demonstration weights: they show how a result looks, no more[/yellow]")
     return table
+
+
+def _series(selection: "SelectionOutcome") -> Iterator[str]:
+    for each in selection.series:
+        words = "not needed" if each.eligible else f"not read, {each.reason}"
+        read = "read" if each.series_instance_uid == selection.chosen else words
+        yield f"{each.series_number} {each.description}: {read}; {each.detail}"
 
 
 def _show_json(folder: "DemoFolder", done: "DemoRun") -> None:

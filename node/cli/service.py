@@ -17,7 +17,15 @@ import typer
 from rich.console import Console
 
 from node.errors import ConfigurationError, NodeError
-from node.process.hardening import CONFIGURATION_EXIT, end_with_parent, harden, stop_on_signals, stop_or_exit
+from node.process.hardening import (
+    CONFIGURATION_EXIT,
+    end_with_parent,
+    harden,
+    reload_on_hangup,
+    stop_on_signals,
+    stop_or_exit,
+)
+from node.process.quarters import settle_in
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ def serve(config: Config = DEFAULT) -> None:
     from node.observe import health
     from node.service.supervisor import StartFailed
     from node.service.supervisor import serve as run
+    from node.service.upkeep import Reload
 
     harden()
     stop = stop_on_signals()
@@ -49,8 +58,9 @@ def serve(config: Config = DEFAULT) -> None:
         settings = load(config)
         logs.configure(settings.log, "service")
         health.refuse_to_start(settings)
+        settle_in(settings.data_folder)
         try:
-            run(settings, stop)
+            run(settings, stop, Reload(settings, lambda: load(config), reload_on_hangup()))
         except StartFailed as failed:
             if failed.exit_code != CONFIGURATION_EXIT:  # then the process has said it all
                 say(str(failed))
@@ -91,6 +101,7 @@ def _part(
         if supervised is not None:
             end_with_parent(lambda: stop_or_exit(stop, settings.stop_timeout_s))
         logs.configure(settings.log, supervised or name)
+        settle_in(settings.data_folder)
         run(settings, stop, supervised)
 
 
@@ -128,21 +139,21 @@ def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 
 def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
-    """Whether the processes of this node live, for a container's health check; quick, and asks no peer."""
-    from node.process.heartbeat import STALE_S, pulses
+    """Whether the node does its work, for a container's health check; quick, and asks nobody but its own listener."""
+    from node.observe.vital import of_node
 
     with one_line_errors():
-        signs = [sign for sign in pulses(load(config).data_folder / "locks") if sign.state != "stopped"]
+        signs, troubles = of_node(load(config))
     if as_json:
         alive = [{**vars(sign), "facts": dict(sign.facts), "beats": sign.beats} for sign in signs]
         sys.stdout.write(json.dumps(alive, indent=2) + "\n")
     else:
         for sign in signs:
-            state = sign.state if sign.beats else f"no sign of life for more than {STALE_S:g} s"
+            state = sign.state if sign.beats else "no sign of life"
             Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
-    if not signs:
-        say("nothing runs")
-    if not signs or not all(sign.beats for sign in signs):
+    for line in troubles:
+        say(line)
+    if troubles:
         raise typer.Exit(1)
 
 

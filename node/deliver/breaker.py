@@ -30,6 +30,14 @@ class Breaker:
         self._open_until_s = now_s + wait_s
         return wait_s
 
+    def rejected(self, reason: str, now_s: float) -> float:
+        """Open for long: somebody has to repair the destination first; the wait in seconds."""
+        self._failures += 1
+        self.reason = reason
+        wait_s = spread(self._settings.maximum_backoff_s)
+        self._open_until_s = now_s + wait_s
+        return wait_s
+
     def succeeded(self) -> None:
         """Close."""
         self._failures = 0

@@ -3,7 +3,7 @@
 One courier thread a destination, so that one which hangs delays no other. Over one association go all results of a
 study that wait, the captures first and the report last. What becomes of each is decided in node/retry.py: an
 unreachable destination is tried for ever, with growing pauses (faults F62, F63); one that refuses a result gets a few
-tries (F64).
+tries (F64); one that refuses the association is asked again at the longest pause, until somebody has repaired it.
 """
 
 import time
@@ -160,14 +160,26 @@ class Courier:
     def _note(self, delivery: Delivery, outcome: SendOutcome) -> None:
         """Write down one answer."""
         self.alive_at_s = time.monotonic()
+        if outcome.rejected:
+            self._turned_away(delivery, outcome.text)
+            return
         if not outcome.accepted:
-            self._put_off(delivery, Unreachable(outcome.text) if outcome.transient else Refused(outcome.text))
+            for_now = outcome.transient and not outcome.wrong_answer
+            self._put_off(delivery, Unreachable(outcome.text) if for_now else Refused(outcome.text))
             return
         self._breaker.succeeded()
         self._refusals.pop(delivery.job_id, None)
         outbox.sent(self._db, delivery, outcome.text, datetime.now(UTC))
         self._claimed = None
         log.info("result sent", **_ids(delivery), status=outcome.status)
+
+    def _turned_away(self, delivery: Delivery, reason: str) -> None:
+        """The association is refused for good: once that is repaired, the result goes without an operator."""
+        wait_s = self._breaker.rejected(reason, time.monotonic())
+        now = datetime.now(UTC)
+        outbox.postpone(self._db, delivery, reason, now + timedelta(seconds=wait_s), now)
+        self._claimed = None
+        log.error("destination refuses us", **_ids(delivery), reason=reason, wait_s=round(wait_s, 1))
 
     def _put_off(self, delivery: Delivery, error: NodeError) -> None:
         attempt = delivery.attempt

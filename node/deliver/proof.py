@@ -16,17 +16,20 @@ from node.config import DeliverySettings, Destination
 from node.dimse import commitment, query
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scu import Peer
-from node.errors import NodeError
+from node.errors import NodeError, Refused
 from node.retry import delay_s, spread
-from storage import Database, outbox, queue
+from storage import Database, outbox, proof_requests, proofs, queue
 from storage.errors import InvalidTransition, LeaseLost
 from storage.records import Delivery, Proof
+from storage.states import DeliveryState
 
 log = structlog.get_logger()
 
 AT_ONCE = 500  # references in one request
 FIRST_LOOK_S = 1.0
 LONGEST_PAUSE_S = 60.0
+MOST_UNANSWERED = 20  # requests: with waits that double up to a day, two weeks
+LONGEST_WAIT_S = 86400.0
 FAILURE_REASONS = {  # PS3.3 C.14.1.1
     0x0110: "processing failure",
     0x0112: "no such object instance",
@@ -67,36 +70,59 @@ class ArchiveCheck:
         """Never asked for, asked in vain, or not answered in time; a time in the future is not to be believed."""
         if delivery.transaction_uid is None or delivery.transaction_uid in self._in_vain:
             return True
-        return not 0 <= (now - delivery.updated_at).total_seconds() < self._settings.commitment_timeout_s
+        requests = proof_requests.of_delivery(self._db, delivery).unanswered
+        wait_s = min(self._settings.commitment_timeout_s * 2.0 ** max(requests - 1, 0), LONGEST_WAIT_S)
+        wait_s = max(wait_s, self._settings.commitment_timeout_s)
+        return not 0 <= (now - delivery.updated_at).total_seconds() < wait_s
 
     def _request(self, due: Sequence[Delivery], now: datetime) -> None:
+        due = self._without_unanswered(due, now)
         for start in range(0, len(due), AT_ONCE):
             transaction_uid = f"2.25.{uuid.uuid4().int}"
             asked = outbox.requested(self._db, due[start : start + AT_ONCE], transaction_uid, now)
             results = (outbox.result(self._db, each.sop_instance_uid) for each in asked)
             references = [(each.sop_class_uid, each.sop_instance_uid) for each in results if each is not None]
             outcome = commitment.request(self._peer, transaction_uid, references, self._settings.timeout_s)
-            if outcome.report is not None:
-                record_report(self._db, outcome.report, self._settings, datetime.now(UTC))
-            elif not outcome.accepted:
+            for report in outcome.reports:
+                record_report(self._db, report, self._settings, datetime.now(UTC))
+            if not outcome.accepted:
                 self._in_vain.add(transaction_uid)
+                if outcome.transient:
+                    proof_requests.not_asked(self._db, transaction_uid)
                 self.trouble = f"no storage commitment: {outcome.text}"
                 log.warning("commitment not requested", destination=self._name, reason=outcome.text)
                 return
 
+    def _without_unanswered(self, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
+        """What may be asked for once more; for the rest it is given up that anybody answers."""
+        left = []
+        for each in due:
+            requests = proof_requests.of_delivery(self._db, each).unanswered
+            if requests < MOST_UNANSWERED:
+                left.append(each)
+                continue
+            reason = f"sent, but not proved: {requests} requests led to nothing"
+            proofs.unanswered(self._db, each, reason, now)
+            log.error("result not proved", destination=each.destination, job_id=each.job_id, reason=reason)
+        return left
+
     def _look_for(self, waiting: Sequence[Delivery], now: datetime) -> None:
         by_series: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
-        for each in waiting:
+        for each in self._without_unanswered(waiting, now):
             result = outbox.result(self._db, each.sop_instance_uid)
             study = queue.get(self._db, each.job_id).study_instance_uid
             by_series[study, result.series_instance_uid if result else ""].append(each)
         for (study, series), deliveries in by_series.items():
-            found = query.find_instances(self._peer, study, series, self._settings.timeout_s)
+            try:
+                found = query.find_instances(self._peer, study, series, self._settings.timeout_s)
+            except Refused:
+                proof_requests.note_looked(self._db, deliveries, now)
+                raise
             for each in deliveries:
                 if each.sop_instance_uid in found:
-                    outbox.committed(self._db, each, now)
+                    proofs.proved(self._db, each, now)
                 elif not 0 <= (now - each.updated_at).total_seconds() < self._settings.commitment_timeout_s:
-                    _send_again(self._db, each, "not found by C-FIND", self._settings, now)
+                    _failed(self._db, each, None, "not found by C-FIND", self._settings, now)
 
 
 class _Pause:
@@ -120,23 +146,31 @@ class _Pause:
 
 
 def record_report(db: Database, report: CommitmentReport, settings: DeliverySettings, now: datetime) -> None:
-    """Note what a destination commits to, and send again what it says not to have."""
-    deliveries = outbox.by_transaction(db, report.transaction_uid)
+    """Note what a destination commits to, and send again what it says not to have, as often as the settings allow."""
+    deliveries = proof_requests.of_transaction(db, report.transaction_uid)
     if not deliveries:
         log.warning("commitment report for no transaction of ours", transaction=report.transaction_uid)
     for each in deliveries:
         try:
             if each.sop_instance_uid in report.committed:
-                outbox.committed(db, each, now)
+                proofs.proved(db, each, now)
             elif each.sop_instance_uid in report.failed:
                 code = report.failed[each.sop_instance_uid]
                 reason = f"not committed: {FAILURE_REASONS.get(code, 'failure')} (0x{code:04X})"
-                _send_again(db, each, reason, settings, now)
+                _failed(db, each, report.transaction_uid, reason, settings, now)
         except (LeaseLost, InvalidTransition) as late:
             log.warning("commitment report came late", transaction=report.transaction_uid, reason=str(late))
 
 
-def _send_again(db: Database, delivery: Delivery, reason: str, settings: DeliverySettings, now: datetime) -> None:
-    wait_s = spread(delay_s(delivery.attempt, settings))
-    outbox.uncommitted(db, delivery, reason, now + timedelta(seconds=wait_s), now)
-    log.warning("result goes again", destination=delivery.destination, job_id=delivery.job_id, reason=reason)
+def _failed(
+    db: Database, delivery: Delivery, transaction: str | None, reason: str, settings: DeliverySettings, now: datetime
+) -> None:
+    if delivery.state is not DeliveryState.SENT:
+        raise InvalidTransition(f"a delivery that is {delivery.state} waits for no proof")
+    available_at = now + timedelta(seconds=spread(delay_s(delivery.attempt, settings)))
+    moved = proofs.failed(db, delivery, transaction, reason, settings.attempts_when_refused, available_at, now)
+    if moved is None:
+        log.info("commitment report speaks of an earlier sending", transaction=transaction)
+        return
+    what = "result goes again" if moved.state is DeliveryState.PENDING else "result refused"
+    log.warning(what, destination=delivery.destination, job_id=delivery.job_id, reason=moved.reason)

@@ -1,19 +1,24 @@
 """The beginning of an instance as it comes from the network: what the node must know before it stores it.
 
 Only the bytes up to (0020,1208) are read, as they come, and forgotten again: the stored file holds what was received.
+Elements of file and command groups that a sender left in front of the data set are taken out.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from node.dicom.implementation import PRODUCT
 from node.dicom.syntaxes import BIG_ENDIAN
-from node.dicom.walker import CUT_SHORT, NeedMore, walk
+from node.dicom.walker import CUT_SHORT, NeedMore, data_set_begins, walk
 from node.errors import Unparsable
 
 LOOK_BYTES = 64 * 1024  # looked at in one go
-LONGEST_HEADER_BYTES = 1024 * 1024
+LONGEST_HEADER_BYTES = 1024 * 1024  # long values not counted: some vendors put megabytes before the study's UID
+LONGEST_VALUES_BYTES = 64 * 1024 * 1024
+LONG_VALUE_BYTES = 16 * 1024
 ITEM_MARK, ITEM_MARK_BIG_ENDIAN = re.compile(rb"\xfe\xff\x00\xe0"), re.compile(rb"\xff\xfe\xe0\x00")
 HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
 MOST_INSTANCES = 1_000_000
@@ -28,12 +33,14 @@ class Header(NamedTuple):
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     study_related_instances: int | None = None
+    is_own_result: bool = False  # made by a node of ours, whatever a PACS has changed in it since
 
 
 WANTED = {
     0x00080016: "sop_class_uid",
     0x00080018: "sop_instance_uid",
     0x00080060: "modality",
+    0x00081090: "model_name",
     0x0020000D: "study_instance_uid",
     0x0020000E: "series_instance_uid",
     0x00201208: "study_related_instances",
@@ -42,23 +49,49 @@ LAST_WANTED = max(WANTED)
 
 
 def read_header(data: Iterator[bytes | memoryview], transfer_syntax: str) -> tuple[Header, bytes]:
-    """The header, and the bytes that were taken from `data` to read it.
+    """The header, and the beginning of the data set, which was taken from `data` to read it.
 
     Raises Unparsable.
     """
-    taken, goal = b"", LOOK_BYTES
+    taken, goal = bytearray(), LOOK_BYTES
     while True:
         more, complete = _take(data, goal - len(taken))
         taken += more
+        walked = _Walked()
         try:
-            header = _parse(taken, transfer_syntax, complete)
+            _drop_strangers(taken, transfer_syntax, complete)
+            header = _parse(bytes(taken), transfer_syntax, complete, walked)
         except NeedMore:
-            if goal >= LONGEST_HEADER_BYTES:
-                raise Unparsable(f"no study and series within {LONGEST_HEADER_BYTES} bytes") from None
-            goal *= 2
+            goal = _next_goal(len(taken), walked)
         else:
-            _check_depth(taken, transfer_syntax)
-            return header, taken
+            beginning = bytes(taken)
+            _check_depth(beginning, transfer_syntax)
+            return header, beginning
+
+
+def _drop_strangers(taken: bytearray, transfer_syntax: str, complete: bool) -> None:
+    """Take out the elements in front that belong to files and commands."""
+    try:
+        del taken[: data_set_begins(bytes(taken), transfer_syntax)]
+    except NeedMore:
+        if complete:
+            raise Unparsable(CUT_SHORT) from None
+        raise
+
+
+@dataclass
+class _Walked:
+    """How far a walk came, and how many bytes of that were long values."""
+
+    end: int = 0
+    long_values: int = 0
+
+
+def _next_goal(taken: int, walked: _Walked) -> int:
+    """How many bytes to look at next. Raises Unparsable when that would be more than any header has."""
+    if taken - walked.long_values >= LONGEST_HEADER_BYTES or walked.end > LONGEST_VALUES_BYTES:
+        raise Unparsable(f"no study and series within {LONGEST_HEADER_BYTES} bytes")
+    return max(2 * taken, walked.end + LOOK_BYTES)
 
 
 def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
@@ -73,9 +106,12 @@ def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
     return b"".join(parts), False
 
 
-def _parse(data: bytes, transfer_syntax: str, complete: bool) -> Header:
+def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -> Header:
     found: dict[str, bytes] = {}
     for element in walk(data, transfer_syntax, complete=complete):
+        walked.end = element.end
+        if element.end - element.start >= LONG_VALUE_BYTES:
+            walked.long_values += min(element.end, len(data)) - element.start
         if element.depth:
             continue
         if element.tag > LAST_WANTED:
@@ -94,12 +130,14 @@ def _parse(data: bytes, transfer_syntax: str, complete: bool) -> Header:
 def _decode(found: dict[str, str]) -> Header:
     count = found.pop("study_related_instances", "")
     modality = found.pop("modality", "")
+    is_own_result = found.pop("model_name", "") == PRODUCT
     return Header(
         **found,
         modality=modality if re.fullmatch("[A-Z0-9_ ]{1,16}", modality) else "",
         study_related_instances=int(count)
         if re.fullmatch("[0-9]{1,12}", count) and 0 < int(count) <= MOST_INSTANCES
         else None,
+        is_own_result=is_own_result,
     )
 
 

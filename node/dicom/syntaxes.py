@@ -24,3 +24,7 @@ TRANSFER_SYNTAXES = frozenset(
         str(uid.HTJ2K),
     }
 )
+
+LOSSLESS = TRANSFER_SYNTAXES - {
+    str(each) for each in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K)
+}

@@ -6,6 +6,7 @@ stops before pixel data.
 """
 
 from collections.abc import Iterator
+from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ UNDEFINED = 0xFFFFFFFF
 CUT_SHORT = "the data set is cut short"
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # PS3.5 table 7.1-2
+LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 table 7.1-1
 
 
 class NeedMore(Exception):
@@ -51,7 +53,7 @@ def walk(data: bytes, transfer_syntax: str, *, complete: bool = True) -> Iterato
 
     Raises Unparsable, or NeedMore where `data` is only the beginning (`complete` is false) and ends.
     """
-    walker = _Walker(data, transfer_syntax, complete)
+    walker = Walker(data, transfer_syntax, complete)
     while (element := walker.step()) is not None:
         yield element
 
@@ -61,7 +63,7 @@ def walk_meta(data: bytes, position: int) -> Iterator[tuple[int, int, int]]:
 
     Raises Unparsable.
     """
-    walker = _Walker(data, EXPLICIT, True, position)
+    walker = Walker(data, EXPLICIT, True, position)
     while data[walker.position : walker.position + 2] == b"\2\0":
         tag, _, length = walker.head(True)
         start = walker.position
@@ -71,8 +73,35 @@ def walk_meta(data: bytes, position: int) -> Iterator[tuple[int, int, int]]:
         yield tag, start, walker.position
 
 
-class _Walker:
-    def __init__(self, data: bytes, transfer_syntax: str, complete: bool, position: int = 0) -> None:
+def data_set_begins(data: bytes, transfer_syntax: str) -> int:
+    """Where the data set begins behind elements of groups 0000 to 0007, which some senders leave in front of it.
+
+    PS3.5 7.1 forbids them there; archives take them out. File meta elements are explicit VR little endian as in a file,
+    whatever the transfer syntax. Raises Unparsable, or NeedMore where they do not end within `data`.
+    """
+    order = ">" if transfer_syntax == BIG_ENDIAN else "<"
+    position = 0
+    while position + 8 <= len(data):
+        (group,) = Struct(f"{order}H").unpack_from(data, position)
+        (meta,) = Struct("<H").unpack_from(data, position)
+        if group >= FIRST_GROUP and meta >= FIRST_GROUP:
+            return position
+        vr = data[position + 4 : position + 6]
+        explicit = vr in SHORT_VRS or vr in LONG_VRS
+        walker = Walker(data, EXPLICIT if meta < FIRST_GROUP else transfer_syntax, False, position)
+        _, _, length = walker.head(explicit)
+        if length == UNDEFINED:
+            raise Unparsable("a group that does not belong into a data set")
+        position = walker.position + length
+    if position > len(data):
+        raise NeedMore
+    return position
+
+
+class Walker:
+    """A walk that is under way: `position` is behind the head of the last element."""
+
+    def __init__(self, data: bytes | mmap, transfer_syntax: str, complete: bool, position: int = 0) -> None:
         order = ">" if transfer_syntax == BIG_ENDIAN else "<"
         self._tag = Struct(f"{order}HH").unpack_from
         self._long = Struct(f"{order}I").unpack_from
@@ -102,6 +131,7 @@ class _Walker:
         return bool(stack)
 
     def head(self, explicit: bool) -> tuple[int, bytes, int]:
+        """Tag, VR (empty in implicit VR) and length of the element here; `position` is at its value then."""
         data, position = self._data, self.position
         self._have(position + 8)
         group, number = self._tag(data, position)
@@ -112,11 +142,42 @@ class _Walker:
         if vr in SHORT_VRS:
             self.position = position + 8
             return group << 16 | number, vr, self._short(data, position + 6)[0]
+        if vr not in LONG_VRS and group % 2:
+            return self._private_head(group << 16 | number, vr)
         if not (vr.isalpha() and vr.isupper()):
             raise Unparsable("an element without a value representation")
         self._have(position + 12)
         self.position = position + 12
         return group << 16 | number, vr, self._long(data, position + 8)[0]
+
+    def _private_head(self, tag: int, vr: bytes) -> tuple[int, bytes, int]:
+        """A private element whose VR no standard has: `??`, two NULs, blanks, letters of a vendor.
+
+        Writers gave it the short form, the long one, or no VR at all. The form after which another element begins is
+        the right one; where none tells, an unknown VR in capitals has the long form, and any other the short one, as
+        DCMTK reads them.
+        """
+        position, is_vr = self.position, vr.isalpha() and vr.isupper()
+        short = (8, b"LO", self._short(self._data, position + 6)[0])
+        implicit = (8, b"", self._long(self._data, position + 4)[0])
+        forms = [short, implicit]
+        if is_vr:
+            self._have(position + 12)
+            forms.insert(0, (12, b"OB", self._long(self._data, position + 8)[0]))
+        head, vr, length = next((each for each in forms if self._leads_on(tag, position + each[0] + each[2])), forms[0])
+        self.position = position + head
+        return tag, vr, length
+
+    def _leads_on(self, tag: int, end: int) -> bool:
+        """Whether an element that comes after `tag` begins at `end`, or the data set ends there."""
+        if end + 6 > len(self._data):
+            return end == len(self._data) and self._complete
+        if end == self._stack[-1].end:
+            return True
+        group, number = self._tag(self._data, end)
+        vr = self._data[end + 4 : end + 6]
+        known = vr in SHORT_VRS or vr in LONG_VRS or group in (DELIMITER_GROUP, tag >> 16)
+        return known and group << 16 | number > tag
 
     def _have(self, end: int) -> None:
         if end > len(self._data):

@@ -14,7 +14,7 @@ import structlog
 from node.config import Listener
 from node.dicom.received import Receipt, Received
 from node.dimse import contexts
-from node.dimse.admission import Admission
+from node.dimse.admission import Admission, only_echo
 from node.dimse.association import Association, Message, Released
 from node.dimse.command import Command, Request
 from node.dimse.commitment import CommitmentReport, read_report
@@ -62,7 +62,7 @@ class Acceptor:
             return
         admitted()
         try:
-            association = self._accept(connection, request)
+            association = self._accept(connection, request, host)
             _Conversation(self, association, request, host).hold()
         except (ConnectionLost, DeadlinePassed) as error:
             log.warning("no association", calling=request.calling_ae_title, host=host, reason=str(error))
@@ -80,9 +80,12 @@ class Acceptor:
             connection.close()
         return None
 
-    def _accept(self, connection: Connection, request: AssociationRequest) -> Association:
-        answers = contexts.negotiate(request.contexts, self.storage, self.others)
-        roles = contexts.negotiate_roles(request.roles, self.storage)
+    def _accept(self, connection: Connection, request: AssociationRequest, host: str) -> Association:
+        storage, others = self.storage, self.others
+        if only_echo(self.settings, request, host):
+            storage, others = frozenset(), frozenset({contexts.VERIFICATION})
+        answers = contexts.negotiate(request.contexts, storage, others)
+        roles = contexts.negotiate_roles(request.roles, storage)
         connection.send(encode_answer(request, answers, roles), self.settings.pdu_timeout_s)
         return Association(
             connection,
@@ -103,11 +106,13 @@ class _Conversation:
         self._host = host
         self._stored: Counter[str] = Counter()
         self._log = log.bind(calling=request.calling_ae_title, host=host)
+        asks_itself = only_echo(acceptor.settings, request, host)  # every half minute, and of no interest
+        self._tell = self._log.debug if asks_itself else self._log.info
 
     def hold(self) -> None:
         """Answer until it ends; what it came to is one line in the log."""
         started = monotonic()
-        self._log.info("association accepted", contexts=len(self._association.contexts))
+        self._tell("association accepted", contexts=len(self._association.contexts))
         end = "broken"
         try:
             end = self._hold()
@@ -122,7 +127,7 @@ class _Conversation:
         finally:
             self._association.close()
             seconds = round(monotonic() - started, 3)
-            self._log.info("association ended", end=end, seconds=seconds, instances=dict(self._stored))
+            self._tell("association ended", end=end, seconds=seconds, instances=dict(self._stored))
 
     def _hold(self) -> str:
         while self._wait():

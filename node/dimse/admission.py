@@ -5,6 +5,7 @@ prove it.
 """
 
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -25,6 +26,8 @@ from node.dimse.status import (
 )
 
 NAME_IS_VALID_S = 60
+NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
+LIKE_AN_ADDRESS = re.compile(r"[0-9.]+")  # such as 10.1.2.300, which some resolvers would take for a name
 
 
 class Admission:
@@ -80,17 +83,69 @@ class Admission:
             return APPLICATION_CONTEXT_NOT_SUPPORTED
         if self._settings.check_called_ae_title and request.called_ae_title != self._settings.ae_title:
             return CALLED_AE_NOT_RECOGNIZED
-        if not is_allowed(self._settings.allow, request.calling_ae_title, host):
+        if only_echo(self._settings, request, host):
+            return None
+        known = _known(self._settings.allow, request.calling_ae_title, host)
+        if known is None:
+            return TEMPORARY_CONGESTION  # its name does not resolve now: it is to ask again, not to give up
+        if not known:
             return CALLING_AE_NOT_RECOGNIZED
         return None
 
 
+def only_echo(settings: Listener, request: AssociationRequest, host: str) -> bool:
+    """Whether this is the node itself, from its own machine, asking whether its listener answers: by C-ECHO alone."""
+    if request.calling_ae_title != settings.ae_title or is_allowed(settings.allow, request.calling_ae_title, host):
+        return False
+    try:
+        return plain_address(host).is_loopback or host == settings.host
+    except ValueError:
+        return False
+
+
 def is_allowed(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:
     """Whether the list names this AE title, from this address where it names one; an empty list names nobody."""
-    return any(
-        peer.ae_title == calling_ae_title and (peer.host is None or host in _addresses(peer.host, _age()))
-        for peer in allow
-    )
+    return bool(_known(allow, calling_ae_title, host))
+
+
+def _known(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool | None:
+    """As `is_allowed`; None when that hangs on a name that does not resolve now."""
+    answer: bool | None = False
+    for peer in allow:
+        if peer.ae_title != calling_ae_title:
+            continue
+        if peer.host is None:
+            return True
+        try:
+            if host in _addresses(peer.host, _age()):
+                return True
+        except Unresolved as unresolved:
+            answer = None if unresolved.for_now else answer
+    return answer
+
+
+class Unresolved(Exception):
+    """A host that is no address, no network, and no name that resolves."""
+
+    def __init__(self, host: str, reason: str, *, for_now: bool) -> None:
+        super().__init__(f"{host!r} {reason}")
+        self.for_now = for_now  # it may resolve later; else it never will
+
+
+def resolve(host: str) -> "_Network":
+    """The addresses of a name, an address, or a network such as 10.1.0.0/16. Raises Unresolved."""
+    try:
+        return _Network([host])
+    except ValueError:
+        pass
+    if not NAME.fullmatch(host) or LIKE_AN_ADDRESS.fullmatch(host):
+        raise Unresolved(host, "is no address, no network and no host name", for_now=False)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such name"
+        raise Unresolved(host, f"does not resolve now: {reason}", for_now=True) from None
+    return _Network(str(entry[4][0]) for entry in found)
 
 
 def _age() -> int:
@@ -110,15 +165,8 @@ class _Network:
 
 @lru_cache(maxsize=256)
 def _addresses(host: str, _age: int) -> _Network:
-    """The addresses of a name, an address, or a network such as 10.1.0.0/16; none when the name is unknown now."""
-    try:
-        return _Network([host])
-    except ValueError:
-        pass
-    try:
-        return _Network(str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-    except (OSError, UnicodeError, ValueError):
-        return _Network([])
+    """As `resolve`, asked once a minute; what did not resolve is asked for again each time."""
+    return resolve(host)
 
 
 def plain_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -80,7 +80,7 @@ class Association:
         self._connection = connection
         connection.expect_much()
         limit = min(peer_maximum_bytes or MAXIMUM_PDU_BYTES, MAXIMUM_PDU_BYTES)
-        self._fragment_bytes = max(limit - PDV_OVERHEAD_BYTES, 1)
+        self._fragment_bytes = max((limit - PDV_OVERHEAD_BYTES) & ~1, 2)  # even, PS3.8 E.1
         self._timeout_s = timeout_s
         self.maximum_data_bytes = maximum_data_bytes
         self._pdvs: deque[Pdv] = deque()

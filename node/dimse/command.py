@@ -14,6 +14,8 @@ from node.dimse.errors import ProtocolViolation
 
 NO_DATA_SET = 0x0101  # PS3.7 E.1: any other CommandDataSetType says that a data set follows
 
+NOTHING_FOLLOWS = NO_DATA_SET.to_bytes(2, "little")  # of a response that does not say
+
 _ELEMENT = Struct("<HHI")
 _US = Struct("<H")
 _US_ELEMENT = Struct("<HHIH")
@@ -79,8 +81,9 @@ def decode(data: bytes) -> Command:
     """The command set in these bytes. Raises ProtocolViolation."""
     try:
         values = dict(_elements(data))
-        field, data_set_type = values[0x0100], values[0x0800]
+        field = values[0x0100]
         is_response = bool(_number(field) & RESPONSE)
+        data_set_type = values.get(0x0800, NOTHING_FOLLOWS) if is_response else values[0x0800]
         return Command(
             field=_number(field),
             message_id=_number(values[0x0120 if is_response or _number(field) == Request.C_CANCEL else 0x0110]),

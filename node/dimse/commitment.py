@@ -5,7 +5,7 @@ listener, sometimes before the answer to the request was read. So the caller not
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Literal
 
@@ -19,7 +19,7 @@ from node.dimse.association import Association, Message, Released
 from node.dimse.command import Command, Request
 from node.dimse.contexts import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, Proposed
 from node.dimse.errors import ConnectionLost, DeadlinePassed, ProtocolViolation
-from node.dimse.requestor import Peer, associate, context_for
+from node.dimse.requestor import Peer, associate, check_answer, context_for
 from node.dimse.status import Disposition, Status, disposition, status_text
 from node.errors import NodeError, Transient, Unparsable
 
@@ -39,13 +39,13 @@ class CommitmentReport:
 
 @dataclass(frozen=True)
 class CommitmentOutcome:
-    """What became of a request; `report` only where it came on the same association."""
+    """What became of a request, and what reports came on the same association, on this transaction or on others."""
 
     accepted: bool
     transient: bool
     status: int | None
     text: str
-    report: CommitmentReport | None = None
+    reports: tuple[CommitmentReport, ...] = ()
 
 
 def request(
@@ -59,11 +59,17 @@ def request(
 
     The association stays open for `linger_s`, or until the report came, for a peer that answers on it.
     """
+    reports: list[CommitmentReport] = []
+    outcome = CommitmentOutcome(False, False, None, "not requested")
     try:
         with associate(peer, [Proposed(1, STORAGE_COMMITMENT, (EXPLICIT, IMPLICIT))], timeout_s) as association:
-            return _ask(association, transaction_uid, references, timeout_s, linger_s)
+            outcome = _ask(association, transaction_uid, references, timeout_s, reports)
+            if outcome.accepted:
+                _linger(association, transaction_uid, timeout_s, linger_s, reports)
     except NodeError as error:
-        return CommitmentOutcome(False, isinstance(error, Transient), None, str(error))
+        if not outcome.accepted:  # what was accepted stands, however the association ends
+            outcome = CommitmentOutcome(False, isinstance(error, Transient), None, str(error))
+    return replace(outcome, reports=tuple(reports))
 
 
 def _ask(
@@ -71,7 +77,7 @@ def _ask(
     transaction_uid: str,
     references: Sequence[tuple[str, str]],
     timeout_s: float,
-    linger_s: float,
+    reports: list[CommitmentReport],
 ) -> CommitmentOutcome:
     context = context_for(association, STORAGE_COMMITMENT)
     action = Command(
@@ -85,19 +91,31 @@ def _ask(
     association.send(
         context.context_id, action, [_action_information(transaction_uid, references, context.transfer_syntax)]
     )
-    reports: list[CommitmentReport] = []
     answer = _next(association, timeout_s, reports)
     while answer is None:
         answer = _next(association, timeout_s, reports)
+    check_answer(answer, action)
     status = answer.status if answer.status is not None else Status.PROCESSING_FAILURE
     if status != Status.SUCCESS:
         return CommitmentOutcome(False, disposition(status) is Disposition.TRANSIENT, status, status_text(status))
+    return CommitmentOutcome(True, False, status, "requested")
+
+
+def _linger(
+    association: Association,
+    transaction_uid: str,
+    timeout_s: float,
+    linger_s: float,
+    reports: list[CommitmentReport],
+) -> None:
+    """Wait a little for a report on this association."""
     deadline = monotonic() + linger_s
-    while not reports and (left := deadline - monotonic()) > 0 and association.wait(left):
+    while all(each.transaction_uid != transaction_uid for each in reports):
+        left = deadline - monotonic()
+        if left <= 0 or not association.wait(left):
+            return
         if _next(association, timeout_s, reports) is not None:
             raise ProtocolViolation("a second answer to one request")
-    report = next((each for each in reports if each.transaction_uid == transaction_uid), None)
-    return CommitmentOutcome(True, False, status, "requested", report)
 
 
 def _next(association: Association, timeout_s: float, reports: list[CommitmentReport]) -> Command | None:

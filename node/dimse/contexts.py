@@ -2,8 +2,9 @@
 
 A PACS that sends a whole MR study must get through without an error, so `study` takes what travels with one; what is
 not read by the model is stored, and skipped with a reason. Of the transfer syntaxes that a peer proposes, the first
-that we can decode is taken, so that it sends what it has and does not convert. Deflated is never taken: 600 KB of it
-can inflate to a gigabyte, and no MR needs it. Private SOP classes are refused (result 3).
+lossless one that we can decode is taken, so that it sends what it has and loses nothing; else the first lossy one.
+Deflated is never taken: 600 KB of it can inflate to a gigabyte, and no MR needs it. Private SOP classes are refused
+(result 3).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Literal
 
 from pynetdicom import AllStoragePresentationContexts, sop_class
 
-from node.dicom.syntaxes import IMPLICIT, TRANSFER_SYNTAXES, UNCOMPRESSED
+from node.dicom.syntaxes import IMPLICIT, LOSSLESS, TRANSFER_SYNTAXES, UNCOMPRESSED
 
 VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 A.4
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  # PS3.4 J.3.5, push model
@@ -113,9 +114,10 @@ def _answer(proposed: Proposed, storage: frozenset[str], others: frozenset[str])
         known = UNCOMPRESSED
     else:
         return Context(proposed.context_id, proposed.abstract_syntax, first, result=3)  # abstract syntax not supported
-    for syntax in proposed.transfer_syntaxes:
-        if syntax in known:
-            return Context(proposed.context_id, proposed.abstract_syntax, syntax)
+    offered = [syntax for syntax in proposed.transfer_syntaxes if syntax in known]
+    if offered:
+        best = next((syntax for syntax in offered if syntax in LOSSLESS), offered[0])
+        return Context(proposed.context_id, proposed.abstract_syntax, best)
     return Context(proposed.context_id, proposed.abstract_syntax, first, result=4)  # transfer syntaxes not supported
 
 

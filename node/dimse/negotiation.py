@@ -1,14 +1,16 @@
-"""The PDUs that open an association, through pynetdicom: A-ASSOCIATE-RQ and -AC into frozen values and back.
+"""The PDUs that open an association: A-ASSOCIATE-RQ and -AC into frozen values and back.
+
+Our own are written through pynetdicom. Those of peers are read by `association_pdu`, which takes what archives take:
+pynetdicom refuses titles padded with NUL, sub-items that it does not know and version names out of the ordinary.
 
 Source: PS3.8 9.3.2 and 9.3.3, PS3.7 annex D.3.3.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_items import UserInformationItem
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
@@ -20,6 +22,7 @@ from pynetdicom.presentation import PresentationContext
 
 from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.syntaxes import IMPLICIT
+from node.dimse import association_pdu
 from node.dimse.connection import MAXIMUM_PDU_BYTES, Pdu, PduType, pdu
 from node.dimse.contexts import Context, Proposed
 from node.dimse.errors import ProtocolViolation
@@ -27,6 +30,7 @@ from node.dimse.status import UNEXPECTED_PDU
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 PROTOCOL_VERSION = 1  # PS3.8 9.3.2: bit 0
+TITLES_AT = 10  # in an encoded PDU: after type, reserved, length, protocol version and reserved
 
 Roles = Mapping[str, tuple[bool, bool]]  # SOP class -> (SCU, SCP), as the requestor's roles
 
@@ -42,6 +46,7 @@ class AssociationRequest:
     maximum_pdu_bytes: int = MAXIMUM_PDU_BYTES  # that the requestor takes; 0 is no limit
     application_context: str = APPLICATION_CONTEXT
     protocol_version: int = PROTOCOL_VERSION
+    titles: bytes = b""  # both as they came, for the answer to give back
 
 
 @dataclass(frozen=True)
@@ -56,55 +61,40 @@ def decode_request(received: Pdu) -> AssociationRequest:
     """The association that a peer asks for. Raises ProtocolViolation."""
     if received.type is not PduType.ASSOCIATE_RQ:
         raise ProtocolViolation("a first PDU that is no A-ASSOCIATE-RQ", UNEXPECTED_PDU)
-    decoded = _decode(A_ASSOCIATE_RQ(), received)
-    ids = [item.context_id for item in decoded.presentation_context]
+    read = association_pdu.read(received.body)
+    ids = [item.context_id for item in read.contexts]
     if len(set(ids)) != len(ids) or any(not each % 2 for each in ids):
         raise ProtocolViolation("presentation contexts whose numbers are even or the same")
     return AssociationRequest(
-        calling_ae_title=decoded.calling_ae_title.strip(" "),
-        called_ae_title=decoded.called_ae_title.strip(" "),
+        calling_ae_title=read.calling_ae_title,
+        called_ae_title=read.called_ae_title,
         contexts=tuple(
-            Proposed(item.context_id, str(item.abstract_syntax or ""), tuple(map(str, item.transfer_syntax)))
-            for item in decoded.presentation_context
+            Proposed(item.context_id, item.abstract_syntax, item.transfer_syntaxes) for item in read.contexts
         ),
-        roles=_roles(decoded.user_information),
-        maximum_pdu_bytes=_maximum_length(decoded.user_information),
-        application_context=str(decoded.application_context_name or ""),
-        protocol_version=decoded.protocol_version,
+        roles=read.user_information.roles,
+        maximum_pdu_bytes=read.user_information.maximum_pdu_bytes,
+        application_context=read.application_context,
+        protocol_version=read.protocol_version,
+        titles=read.titles,
     )
 
 
 def decode_answer(received: Pdu, proposed: Iterable[Proposed]) -> AssociationAnswer:
     """What a peer accepts of what we proposed. Raises ProtocolViolation."""
-    decoded = _decode(A_ASSOCIATE_AC(), received)
+    read = association_pdu.read(received.body)
     abstract_syntax = {each.context_id: each.abstract_syntax for each in proposed}
     return AssociationAnswer(
         contexts=tuple(
-            Context(item.context_id, abstract_syntax[item.context_id], str(item.transfer_syntax or ""), item.result)
-            for item in decoded.presentation_context
+            Context(item.context_id, abstract_syntax[item.context_id], _first(item.transfer_syntaxes), item.result)
+            for item in read.contexts
             if item.context_id in abstract_syntax
         ),
-        maximum_pdu_bytes=_maximum_length(decoded.user_information),
+        maximum_pdu_bytes=read.user_information.maximum_pdu_bytes,
     )
 
 
-def _decode(kind: Any, received: Pdu) -> Any:
-    header = bytes([received.type, 0]) + len(received.body).to_bytes(4, "big")
-    try:
-        kind.decode(header + bytes(received.body))
-    except Exception as error:  # noqa: BLE001 - pynetdicom raises what its parsing happens to stumble on
-        raise ProtocolViolation(f"an association PDU that cannot be read ({type(error).__name__})") from None
-    if not isinstance(kind.user_information, UserInformationItem):
-        raise ProtocolViolation("an association without user information")
-    return kind
-
-
-def _roles(information: UserInformationItem) -> Roles:
-    return {str(uid): (bool(item.scu), bool(item.scp)) for uid, item in information.role_selection.items()}
-
-
-def _maximum_length(information: UserInformationItem) -> int:
-    return int(information.maximum_length or 0)
+def _first(syntaxes: Sequence[str]) -> str:
+    return syntaxes[0] if syntaxes else ""
 
 
 def encode_request(request: AssociationRequest) -> bytes:
@@ -117,12 +107,14 @@ def encode_request(request: AssociationRequest) -> bytes:
 
 
 def encode_answer(request: AssociationRequest, contexts: Sequence[Context], roles: Roles) -> bytes:
-    """The A-ASSOCIATE-AC to a request; its contexts stand in the order of the request."""
-    primitive = _primitive(request, roles)
+    """The A-ASSOCIATE-AC to a request; its contexts stand in the order of the request, its titles as they came."""
+    named = replace(request, calling_ae_title="PEER", called_ae_title="NODE") if request.titles else request
+    primitive = _primitive(named, roles)  # which would refuse the titles of some peers
     primitive.presentation_context_definition_results_list = [_result(each) for each in contexts]
     encoded = A_ASSOCIATE_AC()
     encoded.from_primitive(primitive)
-    return bytes(encoded.encode())
+    answer = bytes(encoded.encode())
+    return answer[:TITLES_AT] + request.titles + answer[TITLES_AT + len(request.titles) :]
 
 
 def release_pdu(type_: PduType) -> bytearray:

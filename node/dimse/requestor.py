@@ -1,5 +1,6 @@
 """Associations that we open (PS3.8 7.1): connect, propose, hear the answer; each step has a deadline."""
 
+import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 from node.config import Tls
 from node.dimse.association import Association, Message, Released
-from node.dimse.command import Command
+from node.dimse.command import RESPONSE, Command
 from node.dimse.connection import Connection, Pdu, PduType, abort_pdu
 from node.dimse.contexts import Context, Proposed
 from node.dimse.errors import (
@@ -18,6 +19,8 @@ from node.dimse.errors import (
     ProtocolViolation,
     RejectedForGood,
     RejectedForNow,
+    TlsFailed,
+    WrongAnswer,
 )
 from node.dimse.negotiation import AssociationAnswer, AssociationRequest, Roles, decode_answer, encode_request
 from node.dimse.status import ABORTED_BY_USER, UNEXPECTED_PDU, Rejection
@@ -91,11 +94,20 @@ def _connect(peer: Peer, timeout_s: float) -> Connection:
     if context is None:
         return Connection(sock)
     try:
-        return Connection(context.wrap_socket(sock))
+        return Connection(context.wrap_socket(sock, server_hostname=_server_name(peer.host)))
     except OSError as error:
         sock.close()
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
-        raise ConnectionLost(f"no TLS: {reason}") from None
+        raise TlsFailed(f"no TLS: {reason}") from None
+
+
+def _server_name(host: str) -> str | None:
+    """What the TLS handshake names (RFC 6066 chapter 3): a peer behind a gateway is found by it; never an address."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return None
 
 
 def _answer(received: Pdu, request: AssociationRequest) -> AssociationAnswer:
@@ -126,13 +138,23 @@ def context_for(association: Association, abstract_syntax: str, transfer_syntaxe
 
 
 def answer_to(association: Association, command: Command, timeout_s: float) -> Message:
-    """The response to this request. Raises what `Association.receive` raises."""
+    """The response to this request. Raises WrongAnswer, and what `Association.receive` raises."""
     if not association.wait(timeout_s):
         raise DeadlinePassed(f"no response within {timeout_s:g} s")
-    message = association.receive()
+    try:
+        message = association.receive()
+    except ProtocolViolation as violation:
+        raise WrongAnswer(str(violation)) from None
     if isinstance(message, Released):
         association.confirm_release()
         raise ConnectionLost("the peer released the association instead of answering")
-    if not message.command.is_response or message.command.message_id != command.message_id:
-        raise ProtocolViolation("a message that is no response to our request")
+    check_answer(message.command, command)
     return message
+
+
+def check_answer(answer: Command, command: Command) -> None:
+    """Whether this is the response to that request, about the same instance where it names one. Raises WrongAnswer."""
+    if answer.field != command.field | RESPONSE or answer.message_id != command.message_id:
+        raise WrongAnswer("a message that is no response to our request")
+    if answer.sop_instance_uid and command.sop_instance_uid and answer.sop_instance_uid != command.sop_instance_uid:
+        raise WrongAnswer("a response that names another instance")

@@ -7,7 +7,7 @@ in that. Every step has a deadline, and every end has a type: accepted, to be tr
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -19,7 +19,15 @@ from node.dicom.syntaxes import EXPLICIT, IMPLICIT
 from node.dimse.association import Association
 from node.dimse.command import Command, Request
 from node.dimse.contexts import VERIFICATION, Context, Proposed
-from node.dimse.errors import ConnectionLost, NotNegotiated
+from node.dimse.errors import (
+    ConnectionLost,
+    NotNegotiated,
+    ProtocolViolation,
+    RejectedForGood,
+    RejectedForNow,
+    TlsFailed,
+    WrongAnswer,
+)
 from node.dimse.requestor import Peer, answer_to, associate, context_for
 from node.dimse.status import Disposition, Status, disposition, status_text
 from node.errors import NodeError, Transient, Unparsable
@@ -39,6 +47,8 @@ class SendOutcome:
     accepted: bool
     transient: bool  # not accepted, but may be later
     text: str
+    rejected: bool = False  # it is the association that is refused, not the file
+    wrong_answer: bool = False  # it was sent, and what came back is no answer to that
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class EchoOutcome:
     status: int | None
     transient: bool
     text: str
+    answers_otherwise: bool = False  # a listener is there: it rejects the association, or our certificate
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,8 @@ def echo(peer: Peer, timeout_s: float) -> EchoOutcome:
             status = answer_to(association, command, timeout_s).command.status
             seconds = monotonic() - started
     except NodeError as error:
-        return EchoOutcome(False, None, None, isinstance(error, Transient), str(error))
+        there = isinstance(error, RejectedForNow | RejectedForGood | TlsFailed)
+        return EchoOutcome(False, None, None, isinstance(error, Transient), str(error), answers_otherwise=there)
     if status != Status.SUCCESS:
         return EchoOutcome(False, seconds, status, False, status_text(status or 0))
     return EchoOutcome(True, seconds, status, False, "answers")
@@ -128,12 +140,23 @@ def _send_batch(
     try:
         with associate(peer, proposed, timeout_s) as association:
             while left:
-                outcome = _send_one(association, *left[0], timeout_s, progress)
+                number, file = left[0]
+                try:
+                    outcome = _send_one(association, number, file, timeout_s, progress)
+                except WrongAnswer as error:
+                    del left[0]
+                    outcome = file.outcome(None, accepted=False, transient=True, text=str(error))
+                    yield replace(outcome, wrong_answer=True)
+                    raise ProtocolViolation("nothing more is sent after a wrong answer") from None
                 del left[0]
-                yield outcome
+                try:
+                    yield outcome
+                except GeneratorExit:  # nothing more is wanted: an end between two messages is a release
+                    return
     except NodeError as error:
         for _, file in left:
-            yield file.outcome(None, accepted=False, transient=isinstance(error, Transient), text=str(error))
+            outcome = file.outcome(None, accepted=False, transient=isinstance(error, Transient), text=str(error))
+            yield replace(outcome, rejected=isinstance(error, RejectedForGood))
 
 
 def _send_one(

@@ -32,7 +32,11 @@ def _context(tls: Tls, protocol: int, key: str) -> ssl.SSLContext:
     _readable(tls.key, f"{key}.key")
     _readable(tls.authorities, f"{key}.authorities")
     try:
-        context.load_cert_chain(tls.certificate, tls.key)
+        context.load_cert_chain(tls.certificate, tls.key, password=_no_pass_phrase)
+    except _Encrypted:
+        raise ConfigurationError(
+            f"{key}.key: {tls.key} is encrypted: nobody is there to type its pass phrase; store it without one"
+        ) from None
     except ssl.SSLError as error:
         raise ConfigurationError(
             f"{key}.certificate: does not fit its key, or is no PEM file: {error.reason}"
@@ -42,6 +46,15 @@ def _context(tls: Tls, protocol: int, key: str) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise ConfigurationError(f"{key}.authorities: is no PEM file of certificates: {error.reason}") from None
     return context
+
+
+class _Encrypted(Exception):
+    """The private key has a pass phrase."""
+
+
+def _no_pass_phrase() -> str:
+    """Asked for by OpenSSL, which would otherwise prompt a terminal."""
+    raise _Encrypted
 
 
 def _readable(path: Path, key: str) -> None:

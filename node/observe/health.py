@@ -14,10 +14,12 @@ from node.archive.counting import peer_of as archive_peer
 from node.config import Listener, Settings, Tls, Worker, load
 from node.deliver.courier import peer_of
 from node.dimse import scu
+from node.dimse.admission import Unresolved, resolve
 from node.dimse.scu import Peer
 from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError
 from node.process.heartbeat import pulses
+from node.process.quarters import settle_in
 from node.receive.recovery import is_lost
 from storage import DataFolder, files, open_database
 from storage.engine import quick_check, version
@@ -82,7 +84,7 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
         yield _network(settings.listener)
     yield _senders(settings)
     yield from _tls(settings)
-    yield from _model(settings.worker)
+    yield from _model(settings.worker, settings.data_folder)
     yield from _peers(settings)
 
 
@@ -161,6 +163,9 @@ def _senders(settings: Settings) -> Fact:
     listener = settings.listener
     if not listener.allow:
         return Fact("senders", "warning", "listener.allow is empty: nobody may send")
+    hosts = [f"listener.allow: {each.ae_title}: {why}" for each in listener.allow if (why := _unresolved(each.host))]
+    if hosts:
+        return Fact("senders", "trouble", "; ".join(hosts))
     titles = {each.ae_title for each in listener.allow}
     for each in settings.destinations:
         if each.proof == "commitment" and each.ae_title not in titles:
@@ -171,6 +176,16 @@ def _senders(settings: Settings) -> Fact:
         "ok",
         ", ".join(f"{each.ae_title}{f' from {each.host}' if each.host else ''}" for each in listener.allow),
     )
+
+
+def _unresolved(host: str | None) -> str:
+    """What is wrong with where a sender must come from; "" where nothing is."""
+    try:
+        if host is not None:
+            resolve(host)
+    except Unresolved as error:
+        return str(error)
+    return ""
 
 
 def _tls(settings: Settings) -> list[Fact]:
@@ -199,10 +214,11 @@ def _bundle_folder(worker: Worker) -> Fact:
     return Fact("bundle", "ok", str(worker.bundle))
 
 
-def _model(worker: Worker) -> Iterable[Fact]:
+def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
     found = _bundle_folder(worker)
     if found.level == "trouble":
         return [found]
+    settle_in(data_folder)
     from node.work.inference import load as load_model  # with torch
 
     try:

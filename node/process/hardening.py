@@ -18,6 +18,7 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 OWN_CHANNEL = 0  # standard input
+FOR_THE_SERVICE_ALONE = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")  # of systemd
 CONFIGURATION_EXIT = 2  # a setting is wrong: one line per error has been said, nothing has been started
 
 
@@ -31,11 +32,15 @@ def harden() -> None:
 
 def environment_for_children() -> dict[str, str]:
     """Ours without the settings in it: children get their settings whole, and must not apply these a second time."""
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith("NEUROSSL__")}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("NEUROSSL__") and name not in FOR_THE_SERVICE_ALONE
+    }
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set. A second SIGINT ends the process at once."""
+    """An event that SIGTERM and SIGINT set. A second SIGINT ends the process at once. SIGHUP is passed over."""
     stop = threading.Event()
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -45,7 +50,15 @@ def stop_on_signals() -> threading.Event:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return stop
+
+
+def reload_on_hangup() -> threading.Event:
+    """An event that SIGHUP sets: a log was rotated, a terminal lost, or the settings are to be read again."""
+    hangup = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())
+    return hangup
 
 
 def end_with_parent(on_lost: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from node.config import Completeness
 from storage.records import Study
 
 SETTLED_S = 1.0  # a sender that opens an association for every instance does not begin work with each of them
+SHORT_SILENCE_S = 5.0  # after it a doubtful count is believed
 
 
 def is_complete(
@@ -21,16 +22,19 @@ def is_complete(
     *,
     open_senders: Collection[str] = (),
     patience_s: float = 0.0,
+    doubtful: bool = False,
 ) -> str | None:
     """The rule that says so, for people; None when the study is not complete yet.
 
     `open_senders` are the calling AE titles that hold an association open at this time. They are waited for until
     `patience_s` after the last instance, so that a slow sender is not cut short and a forgotten one does not hold a
-    study. A count that is already exceeded is wrong, and says nothing.
+    study. A count that is already exceeded is wrong, and says nothing; a `doubtful` one, and one that was wrong before,
+    is believed after a short silence.
     """
     silent_s = (now - study.last_received_at).total_seconds()
     expected = study.expected_instances if settings.use_study_related_instances else None
-    if expected is not None and study.instances == expected:
+    counted = expected is not None and study.instances == expected
+    if counted and (silent_s >= min(SHORT_SILENCE_S, settings.quiet_period_s) or not (doubtful or is_doubtful(study))):
         return f"all {expected} instances that the sender counts are here"
     if silent_s < settings.quiet_period_s:
         return None
@@ -66,6 +70,33 @@ def is_over(study: Study, now: datetime, settings: Completeness) -> str | None:
     if (now - study.last_received_at).total_seconds() < settings.no_result_after_s:
         return None
     return f"no instance came for {settings.no_result_after_s:g} s"
+
+
+def is_doubtful(study: Study) -> bool:
+    """Whether its count is not to be believed at once.
+
+    A count that was reached and then exceeded was wrong before, and a count of one is often how many were sent so far.
+    """
+    return study.revision > 1 or study.expected_instances == 1
+
+
+class Counts:
+    """Which counts have changed while their study was received: some senders count what they have sent so far."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int | None] = {}
+        self._changed: set[str] = set()
+
+    def look(self, studies: Iterable[Study]) -> None:
+        """Note the counts of the studies that are being received; the others are forgotten."""
+        now = {study.study_instance_uid: study.expected_instances for study in studies}
+        self._changed &= set(now)
+        self._changed |= {uid for uid, count in now.items() if self._seen.get(uid) not in (None, count)}
+        self._seen = now
+
+    def is_doubtful(self, study_instance_uid: str) -> bool:
+        """Whether this one has changed: then it may still grow."""
+        return study_instance_uid in self._changed
 
 
 class QuietClock:

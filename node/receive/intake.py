@@ -14,6 +14,7 @@ import structlog
 from node.dicom import part10
 from node.dicom.header import Header, read_header
 from node.dicom.received import Receipt, Received
+from node.dicom.sameness import is_same_instance
 from node.dicom.uids import is_uid
 from node.errors import Unparsable
 from storage import Database, DataFolder, files, instances
@@ -43,6 +44,9 @@ def receive(
     objection = check(received, header)
     if objection is not None:
         return objection
+    if header.is_own_result:  # under other UIDs, or from another node of ours: it must begin nothing (fault F39)
+        log.info("result of a node of ours left out", sop_instance_uid=header.sop_instance_uid)
+        return Receipt.OWN_RESULT
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))
@@ -91,7 +95,14 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
 def _register(folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
     try:
-        registration = instances.register(db, folder, new, expected_instances=header.study_related_instances, now=now)
+        registration = instances.register(
+            db,
+            folder,
+            new,
+            expected_instances=header.study_related_instances,
+            now=now,
+            is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)),
+        )
     except StorageError:
         with suppress(StorageError):
             files.discard(folder, db, new.path)

@@ -42,8 +42,12 @@ Draft = tuple[str, Dataset, Destinations]
 
 @dataclass(frozen=True)
 class Encoded:
-    """One result object as a Part 10 file, and the names of the destinations that get it."""
+    """One result object as a Part 10 file, and the names of the destinations that get it.
 
+    `name` is the same for the same answer, whenever it is encoded.
+    """
+
+    name: str
     kind: str
     ordinal: int
     sop_instance_uid: str
@@ -148,6 +152,7 @@ def _finish(envelope: Envelope, drafts: Sequence[Draft]) -> list[Encoded]:
     """The files, once all of them have passed the gate."""
     results = [
         Encoded(
+            envelope.name(kind, ordinal),
             kind,
             ordinal,
             str(dataset.SOPInstanceUID),

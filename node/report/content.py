@@ -17,8 +17,9 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 
+from node.dicom.implementation import PRODUCT
 from node.report import codes
-from node.report.envelope import PRODUCT, Envelope, ascii_text, new_object, referenced_series
+from node.report.envelope import Envelope, ascii_text, new_object, referenced_series
 from node.report.identity import digest
 from node.report.source import Reference
 

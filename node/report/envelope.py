@@ -16,14 +16,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from model.types import ModelId, Prediction
-from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, PRODUCT
 from node.dicom.uids import is_uid
 from node.report import codes
 from node.report.identity import da, derived_uid, dt, local_time, tm
 from node.report.key import Context, no_result_key, result_key
 from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
 
-PRODUCT = "NeuroSSL Node"
 META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for diagnosis. Not a medical device."
 UNTRAINED = "UNTRAINED MODEL - random weights, for testing the installation; the numbers mean nothing."
@@ -43,6 +42,10 @@ class Envelope:
     def uid(self, *parts: str) -> str:
         """A UID of this answer: of its key, and of how often that had been published before."""
         return derived_uid("result", self.key, str(self.context.generation), *parts)
+
+    def name(self, kind: str, ordinal: int) -> str:
+        """What this answer calls one of its results: the same whenever it is encoded."""
+        return f"{self.key}.{self.context.generation}.{kind}.{ordinal}"
 
     @property
     def device_uid(self) -> str:
@@ -185,10 +188,13 @@ def encode(dataset: Dataset) -> bytes:
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
-    character_set = written(dataset.pop("SpecificCharacterSet", None))
+    named = dataset.pop("SpecificCharacterSet", None)
+    character_set = written(named)
     keep_bytes(dataset)
     buffer = io.BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
+    if named is not None:
+        dataset[named.tag] = named
     content = buffer.getvalue()
     start = META_STARTS + int.from_bytes(content[META_STARTS - 4 : META_STARTS], "little")
     return content[:start] + character_set + content[start:]

@@ -21,6 +21,7 @@ from pydicom.uid import UID
 
 from node.dicom.uids import is_uid
 from node.errors import MixedPatients, UnreadableInstance
+from node.report import patient
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber")
@@ -42,6 +43,7 @@ WHERE_PRESENT = (
 )
 CARRIED = PATIENT + STUDY + WHERE_PRESENT
 CharacterSet = str | list[str]
+LONGEST_CARRIED_BYTES = 1024  # of a value: no name or id is longer in any character set; the rest is an accident
 
 
 @dataclass(frozen=True, order=True)
@@ -58,8 +60,8 @@ class Reference:
 class Source:
     """The headers (no pixels) of a study's instances, as `dcmread` gives them.
 
-    Raises MixedPatients when they name more than one StudyInstanceUID or PatientID, UnreadableInstance when there are
-    none or one lacks its UIDs.
+    Raises MixedPatients when they name more than one StudyInstanceUID or contradict each other about the patient,
+    UnreadableInstance when there are none or one lacks its UIDs.
     """
 
     headers: Sequence[Dataset]
@@ -69,10 +71,12 @@ class Source:
         if not self.headers:
             raise UnreadableInstance("a report needs at least one instance of its study")
         object.__setattr__(self, "references", {r.sop_instance_uid: r for r in map(reference_to, self.headers)})
-        for keyword in ("StudyInstanceUID", "PatientID"):
-            values = {encoded(header, keyword) for header in self.headers} - {b""}
-            if len(values) > 1:
-                raise MixedPatients(f"the instances of this study hold {len(values)} different values of {keyword}")
+        studies = {encoded(header, "StudyInstanceUID") for header in self.headers} - {b""}
+        if len(studies) > 1:
+            raise MixedPatients(f"the instances of this study hold {len(studies)} different values of StudyInstanceUID")
+        found = patient.contradictions(map(_identity, self.headers))
+        if found:
+            raise MixedPatients(f"the instances of this study speak of different patients: {', '.join(found)} differ")
 
     @property
     def study_instance_uid(self) -> str:
@@ -85,6 +89,12 @@ class Source:
         Within those the smallest SOP Instance UID, so that the order of arrival leaves no trace.
         """
         return min(chosen or self.headers, key=_suitability)
+
+
+def _identity(header: Dataset) -> patient.Identity:
+    terms = _character_set(header)
+    values = tuple((keyword, encoded(header, keyword)) for keyword in patient.RULES)
+    return patient.Identity(values, terms if isinstance(terms, str) else tuple(terms))
 
 
 def _suitability(header: Dataset) -> tuple[bool, bool, str]:
@@ -152,6 +162,8 @@ def carried(
         value = _encoded_again(element, _character_set(header) or inherited)
     else:
         value = bytes(element.value or b"")
+    if len(value) > LONGEST_CARRIED_BYTES:
+        return None
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(value), value, 0, False, True)

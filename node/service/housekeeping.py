@@ -1,5 +1,4 @@
-"""The periodic acts of the office: what each does, and how often. When they run is APScheduler's business
-(node/service/scheduler.py).
+"""The periodic acts of the office: what each does, and how often (node/service/scheduler.py).
 
 Each act is safe to be run at any time, twice, or by an office that has just been restarted.
 """
@@ -16,6 +15,7 @@ from node.archive.counting import Counting, peer_of
 from node.archive.fetching import Fetcher, Fetching
 from node.config import Settings
 from node.deliver.courier import refuse_unconfigured
+from node.process.clock import SteadyClock
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
 from node.service.listener import on_store
@@ -26,6 +26,7 @@ from storage.records import Study
 
 log = structlog.get_logger()
 
+SWEEP_GRACE_S = 3600.0
 SILENT_S = 5.0  # it gives a sign of life every second
 FOR_EVER = float("inf")
 
@@ -35,12 +36,13 @@ def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...
     archived = _of_archive(settings, folder, db)
     fetching = None if archived is None else archived.fetching
     watch = CompletenessWatch(settings, folder, db, fetching=fetching)
+    clock = SteadyClock(folder.path("locks/clock"))
     found = [
         Act("completeness", 0.25, watch.look),
-        Act("leases", 10, lambda: give_back_leases(db)),
+        Act("leases", 10, lambda: give_back_leases(settings, db, clock)),
         Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),
-        Act("sweep", 900, lambda: sweep(folder, db)),
-        Act("retention", 3600, lambda: retire(settings, folder, db)),
+        Act("sweep", 900, lambda: sweep(folder, db, clock)),
+        Act("retention", 3600, lambda: retire(settings, folder, db, clock)),
         Act("disk", 60, lambda: warn_of_full_disk(settings, folder)),
     ]
     if archived is not None:
@@ -95,6 +97,7 @@ class CompletenessWatch:
         self._monotonic = monotonic
         self._fetching = fetching
         self._quiet = completeness.QuietClock()
+        self._counts = completeness.Counts()
         self._deaf_since_s: float | None = None
 
     def look(self) -> None:
@@ -104,6 +107,7 @@ class CompletenessWatch:
         followed = [*receiving, *(study for study, _ in waiting)]
         ends = self._quiet.until(followed, _now(), now_s, listened_s=self._listened_s(listener, now_s))
         open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else None
+        self._counts.look(receiving)
         for study in receiving:
             self._judge(study, ends[study.study_instance_uid], open_senders)
         for study, answer in waiting:
@@ -119,6 +123,7 @@ class CompletenessWatch:
             self._settings.completeness,
             open_senders=open_senders or (),
             patience_s=self._settings.listener.idle_timeout_s,
+            doubtful=self._counts.is_doubtful(study.study_instance_uid),
         )
         lacking = self._fetching.lacks(study) if rule is not None and self._fetching is not None else ""
         if rule is not None and lacking is not None:
@@ -156,23 +161,27 @@ class CompletenessWatch:
             log.info("worked on early", study=study.study_instance_uid, job_id=job.job_id, rule=rule)
 
 
-def give_back_leases(db: Database) -> None:
-    """Jobs whose worker has gone."""
+def give_back_leases(settings: Settings, db: Database, clock: SteadyClock) -> None:
+    """Jobs whose worker has gone. After the clock was set, the living get the time to renew theirs."""
+    if clock.jumped_within(settings.worker.lease_s):
+        return
     count = queue.release_expired(db, _now())
     if count:
         log.warning("leases ended", jobs=count)
 
 
-def sweep(folder: DataFolder, db: Database) -> None:
-    """What crashes left behind."""
-    swept = files.sweep(folder, db, _now())
+def sweep(folder: DataFolder, db: Database, clock: SteadyClock) -> None:
+    """What crashes left behind; after the clock was set, the age of a file says nothing for a while."""
+    if clock.jumped_within(SWEEP_GRACE_S):
+        return
+    swept = files.sweep(folder, db, _now(), SWEEP_GRACE_S)
     if swept.leftovers or swept.doomed or swept.strays:
         log.info("files swept", **vars(swept))
 
 
-def retire(settings: Settings, folder: DataFolder, db: Database) -> None:
-    """What retention says may go; nothing undelivered."""
-    now, keep = _now(), settings.retention
+def retire(settings: Settings, folder: DataFolder, db: Database, clock: SteadyClock) -> None:
+    """What retention says may go; nothing undelivered, and nothing early because a clock was set forward."""
+    now, keep = clock.now(), settings.retention
     gone = retention.purge_studies(db, folder, now - timedelta(days=keep.keep_studies_days), now)
     jobs = retention.purge_results(db, folder, now - timedelta(days=keep.keep_results_days), now)
     if gone or jobs:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,14 +15,17 @@ from node.dimse.acceptor import Acceptor
 from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
+from node.process.footing import Footing
 from node.process.role import take_role
 from node.receive import intake
 from storage import Database, DataFolder, outbox
+from storage.engine import probe
 from storage.errors import StorageError
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
+PROBE_EVERY_S = 3.0  # a file and a row are written, to know that instances could be
 
 
 def listen(settings: Settings, stop: threading.Event) -> None:
@@ -31,16 +35,41 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     this data folder.
     """
     with take_role(settings, "listener") as (_, folder, db, heart):
-        admission = Admission(settings.listener)
-        store, commit = partial(on_store, folder, db, settings), partial(on_commitment, db, settings)
+        admission, footing = Admission(settings.listener), Footing(folder, "listener")
+        store = partial(on_firm_ground, footing, partial(on_store, folder, db, settings))
+        commit = partial(on_commitment, db, settings)
         server = Server(settings.listener, Acceptor(settings.listener, admission, store, commit))
         began_s = time.monotonic()
+        trouble, probe_at_s = "", 0.0
         while not stop.is_set():
-            facts = {"senders": admission.senders, "listening_s": time.monotonic() - began_s}
-            heart.beat("ready", host=settings.listener.host, port=server.port, **facts)
+            if time.monotonic() >= probe_at_s:
+                trouble, probe_at_s = footing.trouble() or _database_trouble(db), time.monotonic() + PROBE_EVERY_S
+                footing.say(trouble)
+            facts = {"host": settings.listener.host, "port": server.port, "storing": trouble}
+            listening_s = time.monotonic() - began_s
+            heart.beat("ready", **facts, senders=admission.senders, listening_s=listening_s)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
+
+
+def on_firm_ground(footing: Footing, store: Callable[[Received], Receipt], received: Received) -> Receipt:
+    """Nothing is acknowledged once the database or the lock has gone: its sender hears 0xA700, and sends it again."""
+    lost = footing.lost()
+    if lost:
+        footing.say(lost)
+        return Receipt.NO_ROOM
+    receipt = store(received)
+    return Receipt.NO_ROOM if footing.lost() else receipt
+
+
+def _database_trouble(db: Database) -> str:
+    """Why nothing can be written to the database at the moment; "" when it can."""
+    try:
+        probe(db)
+    except StorageError as error:
+        return str(error)
+    return ""
 
 
 def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Receipt:

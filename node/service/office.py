@@ -41,7 +41,8 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
         with Scheduler(acts(settings, folder, db)) as scheduler:
             while not stop.is_set():
                 _look_after(list(zip(couriers, threads, strict=True)))
-                heart.beat("ready", destinations=_state(couriers), acts=scheduler.facts())
+                late = [*scheduler.late(), *(f"delivery to {each}" for each in _late(couriers))]
+                heart.beat("ready", late=late, destinations=_state(couriers), acts=scheduler.facts())
                 stop.wait(TICK_S)
         heart.beat("stopping")
         _let_end(threads, settings.stop_timeout_s * 0.6)
@@ -67,6 +68,11 @@ def _look_after(couriers: list[tuple[Courier, threading.Thread]]) -> None:
             raise CourierLost(f"the courier to {courier.destination.name} died")
         if courier.silent_s > courier.patience_s:
             raise CourierLost(f"the courier to {courier.destination.name} hangs for {courier.silent_s:.0f} s")
+
+
+def _late(couriers: list[Courier]) -> list[str]:
+    """The destinations whose courier has been silent for half as long as none that works can be."""
+    return [each.destination.name for each in couriers if each.silent_s > each.patience_s / 2]
 
 
 def _state(couriers: list[Courier]) -> dict[str, str]:

@@ -19,8 +19,10 @@ import structlog
 from node.config import Settings
 from node.errors import Permanent
 from node.process.hardening import CONFIGURATION_EXIT, RestartDelay
-from node.process.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
+from node.process.heartbeat import STALE_S, forget_the_dead, pulse
+from node.process.notify import ALIVE, READY, STOPPING, notify, reloading
 from node.process.spawn import ChildProcess
+from node.service.upkeep import Reload, Seat, Upkeep, sweep_unfinished
 from storage import DataFolder
 
 log = structlog.get_logger()
@@ -65,7 +67,7 @@ class Supervised:
     def __init__(self, role: Role, settings: Settings, folder: DataFolder) -> None:
         """Nothing runs before `start`."""
         self.role = role
-        self._settings = settings
+        self.settings = settings
         self._folder = folder
         self._delay = RestartDelay()
         self._start_again_at_s: float | None = None
@@ -79,7 +81,12 @@ class Supervised:
     def go(self) -> None:
         """Give it its settings."""
         if self._process:
-            self._process.configure(self._settings)
+            self._process.configure(self.settings)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last; 0 before."""
+        return self._process.pid if self._process else 0
 
     @property
     def exit_code(self) -> int | None:
@@ -131,32 +138,62 @@ class Supervised:
         self._process.kill()
 
 
-def serve(settings: Settings, stop: threading.Event) -> None:
-    """Run the service until `stop`.
+def serve(settings: Settings, stop: threading.Event, reload: Reload | None = None) -> None:
+    """Run the service until `stop`; `reload` says when to go on with other settings.
 
-    Raises StartFailed when one of its processes does not start, and storage.errors.FolderInUse when another service has
-    this data folder.
+    Raises StartFailed when one of its processes does not start, ProgramReplaced, and storage.errors.FolderInUse when
+    another service has this data folder.
     """
     folder = DataFolder(settings.data_folder)
-    folder.create()
-    with folder.lock("service"), folder.in_use(), Heartbeat(folder.path("locks"), "service") as heart:
+    with Seat(folder) as heart:
         forget_the_dead(folder.path("locks"))
-        children = [Supervised(role, settings, folder) for role in roles(settings)]
+        sweep_unfinished(folder)
+        upkeep, children = Upkeep(), _children(settings, folder)
         try:
             _start(children, heart, stop)
             if not stop.is_set():
                 log.info("serving", ae_title=settings.listener.ae_title, host=settings.listener.host)
+                notify(READY)
             while not stop.wait(TICK_S):
                 heart.beat()
+                upkeep.round({child.pid for child in children})
                 for child in children:
                     child.look_after(time.monotonic())
+                if reload is not None and (wanted := reload.wanted()) is not None:
+                    children = _go_on_with(wanted, children, settings, heart, stop)
+                    settings = children[0].settings
         finally:
+            notify(STOPPING)
             heart.beat("stopping")
             stop_in_order(children, settings.stop_timeout_s, heart)
             log.info("stopped")
 
 
-def _start(children: list[Supervised], heart: Heartbeat, stop: threading.Event) -> None:
+def _children(settings: Settings, folder: DataFolder) -> list[Supervised]:
+    return [Supervised(role, settings, folder) for role in roles(settings)]
+
+
+def _go_on_with(
+    wanted: Settings, children: list[Supervised], settings: Settings, heart: Seat, stop: threading.Event
+) -> list[Supervised]:
+    """The processes with other settings; with the old ones where they do not start with those."""
+    folder = DataFolder(settings.data_folder)
+    notify(reloading())
+    log.info("settings reloaded: the processes are started anew")
+    stop_in_order(children, settings.stop_timeout_s, heart)
+    found = _children(wanted, folder)
+    try:
+        _start(found, heart, stop)
+    except StartFailed as failed:
+        log.error("the new settings do not work: the old ones hold", reason=str(failed))  # noqa: TRY400 - all is said
+        stop_in_order(found, settings.stop_timeout_s, heart)
+        found = _children(settings, folder)
+        _start(found, heart, stop)
+    notify(READY)
+    return found
+
+
+def _start(children: list[Supervised], heart: Seat, stop: threading.Event) -> None:
     """All processes load side by side; then the workers go, then the others, each when what went before has settled."""
     workers = [child for child in children if child.role.command == "work"]
     for child in children:
@@ -167,6 +204,7 @@ def _start(children: list[Supervised], heart: Heartbeat, stop: threading.Event) 
             child.go()
         while not stop.is_set() and not all(child.settled for child in group):
             heart.beat("starting")
+            notify(ALIVE)
             for child in group:
                 _check_start(child, deadline_s)
             stop.wait(TICK_S / 4)
@@ -181,7 +219,7 @@ def _check_start(child: Supervised, deadline_s: float) -> None:
         raise StartFailed(f"nothing runs: the {child.role.name} process was not ready within {START_WITHIN_S:g} s", 1)
 
 
-def stop_in_order(children: list[Supervised], timeout_s: float, heart: Heartbeat) -> None:
+def stop_in_order(children: list[Supervised], timeout_s: float, heart: Seat) -> None:
     """The listener first, so that nothing new is acknowledged, then the workers, then the office."""
     order = {"listen": 0, "work": 1, "office": 2}
     for rank in order.values():
@@ -191,4 +229,5 @@ def stop_in_order(children: list[Supervised], timeout_s: float, heart: Heartbeat
         deadline = time.monotonic() + timeout_s
         for child in group:
             heart.beat("stopping")
+            notify(ALIVE)
             child.wait(max(0.1, deadline - time.monotonic()))

@@ -26,12 +26,12 @@ from node.series.choice import Choice, Limits, SeriesLook, choose, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
 from node.series.volume import UnreadableFile, read_series
+from node.work import shelf
 from node.work.answering import Answering
-from node.work.messages import Analysed, Outgoing, Task
+from node.work.messages import Analysed, Task
 from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
 from storage import DataFolder, files
 from storage.answers import NewAnswer
-from storage.records import Result
 
 Tell = Callable[[str, int, int], None]  # the stage, how far it is, of how many (0: cannot be counted)
 CHOOSING = {"selection": ("selection", "selects the series"), "volume": ("volume", "reads the volume")}
@@ -167,23 +167,8 @@ class Analysis:
         with self._stages.stage("report", "builds the results"):
             encoded = list(encode())
         with self._stages.stage("store", "stores the results"):
-            results = tuple(self._stored(each) for each in encoded)
+            results = shelf.put(self._folder, encoded, self._task.job_id)
         return Analysed(answer=answer, outcome=self.outcome, results=results)
-
-    def _stored(self, encoded: Encoded) -> Outgoing:
-        file = files.write(self._folder, encoded.sop_instance_uid, [encoded.content], area="results")
-        result = Result(
-            sop_instance_uid=encoded.sop_instance_uid,
-            sop_class_uid=encoded.sop_class_uid,
-            series_instance_uid=encoded.series_instance_uid,
-            job_id=self._task.job_id,
-            kind=encoded.kind,
-            ordinal=encoded.ordinal,
-            path=file.path,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-        )
-        return Outgoing(result=result, destinations=encoded.destinations)
 
 
 def _summary(prediction: Prediction) -> str:

@@ -14,12 +14,13 @@ from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian, Sec
 from node.config import DeliverySettings, Settings
 from node.config import Destination as Configured
 from node.deliver.courier import Courier, refuse_unconfigured
+from node.dimse.association import Association
 from storage import Database, files, outbox, queue
 from storage.errors import DatabaseBusy, StorageFull
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof, Result
 from storage.states import DeliveryState, JobState
-from tests import stored
+from tests import stored, wire
 from tests.destination import destination, wait_until
 
 PENDING, SENDING, SENT, COMMITTED, REFUSED = DeliveryState
@@ -332,3 +333,30 @@ def test_a_silent_courier_is_noticed(db: Database) -> None:
     assert carrier.silent_s < carrier.patience_s
     carrier.alive_at_s = time.monotonic() - 1000
     assert carrier.silent_s > carrier.patience_s
+
+
+def test_a_destination_that_rejects_us_gets_everything_once_it_is_repaired(db: Database) -> None:
+    """A-ASSOCIATE-RJ 1/1/3: nothing is wrong with the results, so no operator has to send them again."""
+    job = reported(db)
+    with wire.listener(ae_title="PACS", allow=()) as refusing:
+        port = refusing.port
+        carrier = courier(db, port, maximum_backoff_s=0.2)
+        for _ in range(5):
+            carrier.round()
+            time.sleep(0.1)
+        assert states(db, job) == [DeliveryState.PENDING] * (CAPTURES + 1)
+        assert "1/1/3" in carrier.trouble
+    with destination(port=port) as pacs:
+        carry(carrier, db, job, JobState.DONE)
+    assert len(pacs.stored) == CAPTURES + 1
+
+
+def test_an_association_that_delivered_ends_by_a_release(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[str] = []
+    for end in ("release", "abort"):
+        whole = getattr(Association, end)
+        monkeypatch.setattr(Association, end, lambda *a, e=end, w=whole: (ends.append(e), w(*a))[1])
+    job = reported(db)
+    with destination() as pacs:
+        carry(courier(db, pacs.port), db, job, JobState.DONE)
+    assert ends == ["release"]

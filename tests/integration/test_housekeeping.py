@@ -1,6 +1,8 @@
 """The periodic acts of the office, each on a real database."""
 
+import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from node.archive.fetching import Fetching
 from node.config import Settings
+from node.process.clock import SteadyClock
 from node.process.heartbeat import Heartbeat
 from node.service.housekeeping import CompletenessWatch, acts, give_back_leases, retire, sweep
 from node.service.scheduler import Act, Scheduler
@@ -20,6 +23,16 @@ from tests.destination import wait_until
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def settings(db: Database) -> Settings:
+    return Settings(data_folder=stored.folder(db).root)
+
+
+def steady(
+    db: Database, wall: Callable[[], datetime] = now, monotonic: Callable[[], float] = lambda: 0.0
+) -> SteadyClock:
+    return SteadyClock(stored.folder(db).root / "clock", wall, monotonic)
 
 
 class Clock:
@@ -176,7 +189,7 @@ def test_a_lease_that_ended_goes_back(db: Database) -> None:
     stored.queued(db, now=now() - timedelta(hours=1))
     job = queue.claim(db, "worker-1:1", 60, now() - timedelta(minutes=10))
     assert job is not None
-    give_back_leases(db)
+    give_back_leases(settings(db), db, steady(db))
     assert queue.get(db, job.job_id).state is JobState.QUEUED
 
 
@@ -184,8 +197,8 @@ def test_retention_and_sweep_take_only_what_has_ended(db: Database) -> None:
     ended = stored.delivered(db, study="1.2.1")
     waiting = stored.reported(db, study="1.2.2")
     settings = Settings(data_folder=stored.folder(db).root, retention={"keep_studies_days": 0, "keep_results_days": 0})
-    retire(settings, stored.folder(db), db)
-    sweep(stored.folder(db), db)
+    retire(settings, stored.folder(db), db, steady(db))
+    sweep(stored.folder(db), db, steady(db))
     assert [job.job_id for job in queue.listing(db)] == [waiting.job_id]
     assert ended.job_id != waiting.job_id
 
@@ -228,3 +241,62 @@ def test_an_act_that_takes_long_is_not_run_twice_at_a_time() -> None:
     with Scheduler([Act("slow", 0.1, slow)]):
         done.wait(1.2)
     assert most == 1
+
+
+def test_a_clock_set_back_stops_no_act() -> None:
+    """The wall clock has no part in when an act runs."""
+    runs: list[float] = []
+    with Scheduler([Act("often", 0.02, lambda: runs.append(0.0))]) as scheduler:
+        wait_until(lambda: len(runs) > 5, "some runs", 10)
+        assert scheduler.late() == []
+
+
+def test_an_act_without_success_is_late_after_a_while() -> None:
+    def fail() -> None:
+        raise OSError("no")
+
+    with Scheduler([Act("broken", 0.02, fail), Act("whole", 0.02, lambda: None)]) as scheduler:
+        wait_until(lambda: scheduler.facts()["whole"]["succeeded_s_ago"] is not None, "a run", 10)
+        assert scheduler.late() == []
+        scheduler._began_at_s -= 100
+        assert scheduler.late() == ["broken"]
+
+
+def test_a_clock_set_forward_deletes_nothing_early_and_one_set_back_nothing_late(db: Database) -> None:
+    at, machine = [now()], Clock()
+    clock = SteadyClock(stored.folder(db).root / "clock", lambda: at[0], machine)
+    began = clock.now()
+    at[0], machine.s = began + timedelta(days=3650), 60
+    assert clock.now() == began + timedelta(seconds=60)
+    again = SteadyClock(stored.folder(db).root / "clock", lambda: at[0], machine)
+    machine.s = 120
+    assert again.now() == began + timedelta(seconds=120)
+    at[0] = began - timedelta(days=1)
+    assert again.now() == at[0]
+
+
+def test_after_another_boot_a_rest_is_believed_and_ten_years_are_not(db: Database) -> None:
+    file, began = stored.folder(db).root / "clock", now()
+    for rest, believed in ((timedelta(days=3), timedelta(days=3)), (timedelta(days=3650), timedelta(days=30))):
+        file.write_text(json.dumps({"at": began.isoformat(), "boot": "another", "machine_s": 5}))
+        clock = SteadyClock(file, lambda rest=rest: began + rest, lambda: 7.0)  # type: ignore[misc]
+        assert clock.now() == began + believed
+
+
+def test_a_set_clock_is_noticed_and_forgotten(db: Database) -> None:
+    at, machine = [now()], Clock()
+    clock = SteadyClock(stored.folder(db).root / "clock", lambda: at[0], machine)
+    assert not clock.jumped_within(60)
+    at[0] += timedelta(hours=1)
+    assert clock.jumped_within(60)
+    machine.s, at[0] = 61, at[0] + timedelta(seconds=61)
+    assert not clock.jumped_within(60)
+
+
+def test_a_clock_set_forward_costs_no_worker_its_lease(db: Database) -> None:
+    at, machine = [now()], Clock()
+    clock = SteadyClock(stored.folder(db).root / "clock", lambda: at[0], machine)
+    stored.running(db)
+    at[0] += timedelta(hours=1)
+    give_back_leases(settings(db), db, clock)
+    assert queue.counts(db)[JobState.RUNNING] == 1

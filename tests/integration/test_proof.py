@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.config import AllowedPeer, Listener, Settings
-from node.deliver.proof import record_report
+from node.deliver.proof import MOST_UNANSWERED, record_report
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server, start_listener
 from node.service.listener import on_commitment, on_store
@@ -191,3 +191,97 @@ def test_a_result_of_ours_that_comes_back_begins_no_new_revision(db: Database, l
 
     assert instances.find(db, result.sop_instance_uid) is None
     assert studies.get(db, job.study_instance_uid).revision == 1
+
+
+def test_a_report_on_an_older_transaction_counts_also_when_it_was_asked_again(db: Database) -> None:
+    job = reported(db, proof=Proof.COMMITMENT)
+    with destination() as pacs:
+        carrier = courier(db, pacs.port, proof="commitment", commitment_timeout_s=0.2)
+
+        def asked_again() -> bool:
+            carrier.round()
+            return len(pacs.asked) >= 2
+
+        wait_until(asked_again, "a second request", 10)
+    first, asked = pacs.asked[0]
+    record_report(db, CommitmentReport(first, asked), Settings().delivery, now())
+    assert states(db, job) == [COMMITTED] * EVERYTHING
+    assert job_state(db, job) is JobState.DONE
+
+
+def refused_by_proof(db: Database, job: Job, pacs_port: int) -> str:
+    """Say "not committed" to every request, until the node has had enough; the transaction that was asked last."""
+    carrier = courier(db, pacs_port, proof="commitment", backoff_s=0, maximum_backoff_s=0)
+    transaction = ""
+    for _ in range(3):
+        carrier._prover._pause = type(carrier._prover._pause)()
+        carrier.round()
+        transaction = str(outbox.of_job(db, job.job_id)[0].transaction_uid)
+        uids = [each.sop_instance_uid for each in outbox.of_job(db, job.job_id)]
+        report = CommitmentReport(transaction, (), dict.fromkeys(uids, 0x0122))
+        record_report(db, report, Settings().delivery.model_copy(update={"backoff_s": 0}), now())
+    return transaction
+
+
+def test_who_never_commits_is_believed_after_a_few_sendings_and_the_reason_is_kept(db: Database) -> None:
+    job = reported(db, proof=Proof.COMMITMENT)
+    with destination() as pacs:
+        refused_by_proof(db, job, pacs.port)
+        assert states(db, job) == [REFUSED] * EVERYTHING
+        courier(db, pacs.port, proof="commitment").round()
+    assert len(pacs.stored) == 3 * EVERYTHING
+    assert "class not supported (0x0122) (after it was sent 3 times)" in outbox.of_job(db, job.job_id)[0].reason
+    assert job_state(db, job) is JobState.FAILED
+
+
+def test_a_proof_that_comes_after_it_was_given_up_is_a_proof(db: Database) -> None:
+    job = reported(db, proof=Proof.COMMITMENT)
+    with destination() as pacs:
+        transaction = refused_by_proof(db, job, pacs.port)
+    uids = tuple(each.sop_instance_uid for each in outbox.of_job(db, job.job_id))
+    record_report(db, CommitmentReport(transaction, uids), Settings().delivery, now())
+    assert states(db, job) == [COMMITTED] * EVERYTHING
+    assert job_state(db, job) is JobState.DONE
+
+
+def test_a_failure_that_speaks_of_an_earlier_sending_is_passed_over(db: Database) -> None:
+    job = reported(db, proof=Proof.COMMITMENT)
+    failed = Settings().delivery.model_copy(update={"backoff_s": 0})
+    with destination() as pacs:
+        carrier = courier(db, pacs.port, proof="commitment", backoff_s=0, maximum_backoff_s=0)
+        carrier.round()
+        transaction, asked = pacs.asked[0]
+        report = CommitmentReport(transaction, (), dict.fromkeys(asked, 0x0110))
+        record_report(db, report, failed, now())
+        carrier.round()
+        assert states(db, job) == [SENT] * EVERYTHING
+        record_report(db, report, failed, now())
+    assert states(db, job) == [SENT] * EVERYTHING
+
+
+def test_asking_without_an_answer_ends(db: Database) -> None:
+    job = reported(db, proof=Proof.COMMITMENT)
+    with destination() as pacs:
+        courier(db, pacs.port, proof="commitment").round()
+        for number in range(MOST_UNANSWERED):
+            outbox.requested(db, outbox.awaiting_commitment(db, "pacs"), f"1.2.{number}", now() - timedelta(days=30))
+        courier(db, pacs.port, proof="commitment").round()
+    assert states(db, job) == [REFUSED] * EVERYTHING
+    assert job_state(db, job) is JobState.FAILED
+    assert len(pacs.asked) == 1
+
+
+def test_who_is_never_found_by_a_read_back_is_not_sent_for_ever(db: Database) -> None:
+    job = reported(db, proof=Proof.FIND)
+    with destination() as pacs:
+        pacs.hidden = {each.sop_instance_uid for each in outbox.of_job(db, job.job_id)}
+        carrier = courier(db, pacs.port, proof="find", commitment_timeout_s=0.001, backoff_s=0, maximum_backoff_s=0)
+
+        def given_up() -> bool:
+            carrier._prover._pause = type(carrier._prover._pause)()
+            carrier.round()
+            return job_state(db, job) is JobState.FAILED
+
+        wait_until(given_up, "the end", 20)
+    assert states(db, job) == [REFUSED] * EVERYTHING
+    assert len(pacs.stored) == 3 * EVERYTHING

@@ -41,7 +41,7 @@ EXPECTED = {
     "canon_galan_dti_2vols": Expected(Reason.NOT_T1_WEIGHTED, "echo planar imaging"),
     "ge_signa_fse_pd_axial": Expected(
         Reason.NOT_T1_WEIGHTED, "spin echo, TR 2300, TE 22 ms", (20, 256, 256), (6.9993, 0.8594, 0.8594),
-        "axial, 7.7 degrees oblique", (-110.5, -78.348, -72.730), (-11.0, 49.0),
+        "axial, 7.7 degrees oblique", (-110.5, -78.348, -72.730), (-11.0, 49.0), inside=False,
     ),
     "philips_elition_adni_mprage_sag": Expected(
         Reason.ELIGIBLE, "3D inversion-prepared gradient echo", (170, 256, 256), (1, 1, 1),

@@ -459,7 +459,7 @@ def test_a_commitment_request_names_what_it_is_about() -> None:
     handler = (evt.EVT_N_ACTION, lambda event: (asked.append(event.action_information) or 0x0000, None))
     with pacs(handler, contexts=COMMITMENT) as peer:
         outcome = commitment.request(peer, "1.2.9", REFERENCES, 5, linger_s=0)
-    assert (outcome.accepted, outcome.status, outcome.report) == (True, 0, None)
+    assert (outcome.accepted, outcome.status, outcome.reports) == (True, 0, ())
     (information_,) = asked
     assert information_.TransactionUID == "1.2.9"
     assert [
@@ -490,7 +490,7 @@ def test_a_report_on_the_same_association_is_read_and_answered(early: bool) -> N
     with scripted(report) as peer:
         outcome = commitment.request(peer, "1.2.9", REFERENCES, 5, linger_s=5)
     assert outcome.accepted
-    assert outcome.report == CommitmentReport("1.2.9", ("1.2.3.4",))
+    assert outcome.reports == (CommitmentReport("1.2.9", ("1.2.3.4",)),)
     assert statuses == [0]
 
 
@@ -541,3 +541,46 @@ def test_our_sender_and_our_listener_understand_each_other(files: list[Path]) ->
         assert kinds(sent(peer, files)) == {"accepted"}
         assert echo(peer, 5).answered
         assert kinds(sent(Peer("NEUROSSL", "127.0.0.1", server.port, "STRANGER"), files)) == {"permanent"}
+
+
+def answering(field: int, *, data_set_type: bool = True, uid: str | None = None) -> Script:
+    """A peer that answers the first C-STORE so, and waits."""
+
+    def script(connection: wire.Peer) -> None:
+        accepting(connection)
+        context, command, _ = message(connection)
+        extra = {} if data_set_type else {"e0800": None}
+        named = uid or str(command[0x1000])
+        answer = wire.command(field, e0110=None, e0120=1, e0900=0, e1000=named, **extra)
+        connection.send(wire.pdu(wire.DATA, wire.pdv(context, 3, answer)))
+        connection.receive()
+
+    return script
+
+
+@pytest.mark.parametrize("script", [answering(0x8030), answering(0x8001, uid="1.2.3.4.5")], ids=["echo", "another"])
+def test_a_response_to_something_else_is_no_success_and_is_told_from_a_peer_that_is_away(
+    files: list[Path], script: Script
+) -> None:
+    with scripted(script) as peer:
+        outcomes = sent(peer, files, SHORT_S)
+    assert not any(each.accepted for each in outcomes)
+    assert [each.wrong_answer for each in outcomes] == [True] + [False] * (len(files) - 1)
+
+
+def test_a_response_without_its_data_set_type_is_a_response(files: list[Path]) -> None:
+    with scripted(answering(0x8001, data_set_type=False)) as peer:
+        outcomes = sent(peer, files[:1], SHORT_S)
+    assert [(each.accepted, each.status) for each in outcomes] == [(True, 0)]
+
+
+def test_an_accepted_commitment_request_stands_however_its_association_ends() -> None:
+    def accept_and_break(connection: wire.Peer) -> None:
+        accepting(connection)
+        context, _, _ = message(connection)
+        respond(connection, context, 0x8130, 0)
+        connection.send(wire.pdu(wire.ABORT, bytes(4)))
+
+    with scripted(accept_and_break) as peer:
+        outcome = commitment.request(peer, "1.2.9", REFERENCES, 5, linger_s=2)
+    assert (outcome.accepted, outcome.reports) == (True, ())

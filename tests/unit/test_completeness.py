@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.config import Completeness
-from node.receive.completeness import QuietClock, is_complete
+from node.receive.completeness import Counts, QuietClock, is_complete
 from storage.records import Study
 from storage.states import StudyState
 
@@ -114,3 +114,29 @@ def test_a_new_instance_begins_the_silence_anew() -> None:
     more = replace(study(11), last_received_at=after(50))
     assert ends(clock, after(51), 51.0, more) == after(51)
     assert ends(clock, after(100), 100.0, more) == after(100)
+
+
+def test_a_count_that_was_wrong_before_or_is_one_needs_a_short_silence() -> None:
+    for doubtful in (study(10, expected=10, revision=2), study(1, expected=1)):
+        assert is_complete(doubtful, after(4.9), SETTINGS) is None
+        assert is_complete(doubtful, after(5), SETTINGS) is not None
+    assert is_complete(study(10, expected=10), after(4.9), SETTINGS, doubtful=True) is None
+    quick = Completeness(quiet_period_s=1)
+    assert is_complete(study(1, expected=1), after(1), quick) is not None
+
+
+def test_a_count_that_grows_is_doubtful_for_as_long_as_its_study_is_received() -> None:
+    counts = Counts()
+    for number in (5, 5, 6, 6):
+        counts.look([study(number, expected=number)])
+    assert counts.is_doubtful("1.2.3")
+    counts.look([])
+    counts.look([study(7, expected=7)])
+    assert not counts.is_doubtful("1.2.3")
+
+
+def test_a_count_that_comes_late_is_no_change() -> None:
+    counts = Counts()
+    for expected in (None, 10, 10):
+        counts.look([study(5, expected=expected)])
+    assert not counts.is_doubtful("1.2.3")

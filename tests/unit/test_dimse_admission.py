@@ -3,7 +3,7 @@
 import pytest
 
 from node.config import AllowedPeer, Listener
-from node.dimse.admission import Admission, is_allowed
+from node.dimse.admission import Admission, Unresolved, is_allowed, resolve
 from node.dimse.negotiation import AssociationRequest
 from node.dimse.status import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
@@ -95,3 +95,34 @@ def test_once_closed_nobody_comes_in() -> None:
     admission = Admission(Listener(allow=(PACS,)))
     admission.close()
     assert admission.enter(request(), "h") == TEMPORARY_CONGESTION
+
+
+def test_a_sender_whose_name_does_not_resolve_now_is_to_ask_again() -> None:
+    allow = (AllowedPeer(ae_title="PACS", host="no.such.host.invalid"),)
+    assert Admission(Listener(allow=allow)).enter(request(), "10.0.0.1") == TEMPORARY_CONGESTION
+    assert Admission(Listener(allow=allow)).enter(request("OTHER"), "10.0.0.1") == CALLING_AE_NOT_RECOGNIZED
+    assert Admission(Listener(allow=(*allow, PACS))).enter(request(), "10.0.0.1") is None
+
+
+def test_a_name_is_asked_for_again_once_it_did_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[object] = []
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> list[object]:
+        if not found:
+            raise OSError("no name server")
+        return found
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    allow = (AllowedPeer(ae_title="PACS", host="pacs.hospital.example"),)
+    assert Admission(Listener(allow=allow)).enter(request(), "10.0.0.1") == TEMPORARY_CONGESTION
+    found.append((2, 1, 6, "", ("10.0.0.1", 0)))
+    assert Admission(Listener(allow=allow)).enter(request(), "10.0.0.1") is None
+
+
+@pytest.mark.parametrize("host", ["10.1.2.300", "10.1.0.0/40", "pacs host", "pacs;x", "-pacs", "", "1.2.3", "a..b"])
+def test_a_host_that_can_never_be_one_is_told_from_one_that_does_not_resolve_now(host: str) -> None:
+    with pytest.raises(Unresolved, match="no address, no network and no host name") as refused:
+        resolve(host)
+    assert not refused.value.for_now
+    allow = (AllowedPeer(ae_title="PACS", host=host),)
+    assert Admission(Listener(allow=allow)).enter(request(), "10.0.0.1") == CALLING_AE_NOT_RECOGNIZED

@@ -82,3 +82,16 @@ def test_what_travels_with_an_mr_study_is_taken(keyword: str) -> None:
 def test_a_pacs_may_take_the_scp_role_of_commitment_but_not_of_storage() -> None:
     asked = {STORAGE_COMMITMENT: (False, True), MR: (True, True), "1.2.3": (True, True)}
     assert negotiate_roles(asked, STUDY) == {STORAGE_COMMITMENT: (False, True), MR: (True, False)}
+
+
+def test_a_lossless_syntax_is_preferred_to_a_lossy_one_that_stands_before_it() -> None:
+    mr = "1.2.840.10008.5.1.4.1.1.4"
+    lossy, lossless = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70"
+    offers = {
+        (lossy, lossless, EXPLICIT): lossless,
+        (lossy, "1.2.3"): lossy,
+        (lossy, IMPLICIT): IMPLICIT,
+    }
+    for offered, taken in offers.items():
+        (answer,) = negotiate([Proposed(1, mr, offered)], frozenset({mr}), frozenset())
+        assert (answer.result, answer.transfer_syntax) == (0, taken)

@@ -279,3 +279,26 @@ def test_an_instance_larger_than_memory_should_hold_is_streamed(folder: DataFold
     assert receive(folder, db, received(mr, data=pieces())) is Receipt.STORED
     (path,) = stored(folder)
     assert path.stat().st_size > 100 << 20
+
+
+@pytest.mark.parametrize("sop_class", [wire.MR, "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.7"])
+def test_a_result_of_any_node_of_ours_is_left_out_whatever_a_pacs_changed_in_it(
+    folder: DataFolder, db: Database, mr: Dataset, sop_class: str
+) -> None:
+    mr.ManufacturerModelName, mr.Manufacturer, mr.StationName = "NeuroSSL Node", "Somebody", "OTHER"
+    mr.SOPClassUID, mr.SOPInstanceUID, mr.SeriesInstanceUID = sop_class, "1.2.3.4", "1.2.3"
+    assert receive(folder, db, received(mr)) is Receipt.OWN_RESULT
+    assert stored(folder) == []
+    assert studies.receiving(db) == []
+
+
+@pytest.mark.parametrize("syntax", [wire.IMPLICIT, wire.BIG_ENDIAN])
+def test_the_same_instance_in_another_lossless_syntax_is_here_already(
+    folder: DataFolder, db: Database, mr: Dataset, syntax: str
+) -> None:
+    assert receive(folder, db, received(mr)) is Receipt.STORED
+    data = wire.encode(factories.encoded(mr, UID(syntax)), UID(syntax))
+    again = received(data, syntax, sop_class_uid=mr.SOPClassUID, sop_instance_uid=mr.SOPInstanceUID)
+    assert receive(folder, db, again) is Receipt.HERE_ALREADY
+    assert len(stored(folder)) == 1
+    assert studies.get(db, mr.StudyInstanceUID).instances == 1

@@ -10,6 +10,7 @@ import pytest
 from pydicom.uid import UID
 
 from node import report
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report import Source
 from node.report.identity import derived_uid, digest, local_time
 from tests import reports
@@ -180,6 +181,14 @@ def test_every_time_in_the_objects_is_the_jobs() -> None:
         assert ours.ContributingEquipmentSequence[0].ContributionDateTime == "20260115153000.000000+0530"
 
 
+def test_every_file_names_the_implementation_that_wrote_it() -> None:
+    """PS3.10 7.1: the same names that this node uses on the network."""
+    for result in reports.build(small(), reports.prediction(slices=3), reports.context(captures=1)):
+        meta = reports.read(result).file_meta
+        names = (str(meta.ImplementationClassUID), str(meta.ImplementationVersionName))
+        assert names == (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
+
+
 @pytest.mark.parametrize("offset", ["+0530", " -0330 ", "+1400"])
 def test_the_offset_of_the_study_rules_the_clock(offset: str) -> None:
     at = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)
@@ -194,3 +203,24 @@ def test_the_offset_of_the_study_rules_the_clock(offset: str) -> None:
 def test_without_a_usable_offset_the_clock_is_this_machines(offset: str | None) -> None:
     at = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)
     assert local_time(at, offset).utcoffset() == at.astimezone().utcoffset()
+
+
+def test_anything_else_in_a_result_gives_it_another_uid_too() -> None:
+    """Two encodings under one UID would be two contents: times, numbers, names and the machine's clock count."""
+    series = small()
+    how = reports.context()
+    first = uids(series, reports.prediction(series), how)
+    later = replace(how, created_at=how.created_at + timedelta(microseconds=1))
+    assert set(first).isdisjoint(uids(series, reports.prediction(series), later))
+    for header in series:
+        header.PatientName = "Other^Name"
+    assert set(first).isdisjoint(uids(series, reports.prediction(series), how))
+
+
+@pytest.mark.filterwarnings("ignore:The PN component length")
+def test_a_name_of_a_hundred_thousand_bytes_is_not_copied() -> None:
+    series = small()
+    for header in series:
+        header.PatientName = "Doe^" + "x" * 60_000
+    made = reports.build(series, reports.prediction(series), reports.context())
+    assert all(b"x" * 2000 not in each.content for each in made)
