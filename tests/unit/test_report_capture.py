@@ -240,7 +240,7 @@ def test_the_verdict_bears_its_colour_and_an_untrained_one_none() -> None:
 
 @pytest.mark.parametrize("probability", [0.07, 0.3, 0.5, 0.93])
 def test_the_marker_points_at_the_probability_and_its_whiskers_reach_one_deviation(probability: float) -> None:
-    page = summary.picture(reports.prediction(probability=probability, spread=0.05), "meaning", revision=1)
+    page = summary.picture(reports.prediction(probability=probability, spread=0.05), "meaning")
 
     def columns(row: int, colour: drawing.Colour) -> NDArray[np.intp]:
         return np.flatnonzero((page[row, 300:] == colour).all(axis=1)) + 300
@@ -254,7 +254,7 @@ def test_the_marker_points_at_the_probability_and_its_whiskers_reach_one_deviati
 
 
 def test_whiskers_end_where_the_line_does() -> None:
-    page = summary.picture(reports.prediction(probability=0.98, spread=0.5), "meaning", revision=1)
+    page = summary.picture(reports.prediction(probability=0.98, spread=0.5), "meaning")
     last = np.flatnonzero((page[272] == summary.COLOURS[Band.HIGH_LIKELIHOOD]).all(axis=1))[-1]
     assert np.flatnonzero((page[217] == drawing.WHITE).all(axis=1))[-1] <= last + 4
 

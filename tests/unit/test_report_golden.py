@@ -91,7 +91,7 @@ def test_a_change_of_the_page_is_seen_where_it_is_and_nowhere_else(change: str, 
     meaning = sr.meaning(made)
     golden = pixels((golden_reports.FOLDER / "capture_summary.png").read_bytes())
     regions = golden_reports.REGIONS["capture_summary.png"]
-    assert golden_reports.differences(summary.picture(act(made), meaning, 1), golden, regions) == expected
+    assert golden_reports.differences(summary.picture(act(made), meaning), golden, regions) == expected
 
 
 @pytest.mark.parametrize(
