@@ -4,6 +4,7 @@ supervisor    starts, restarts and stops the others
 listener      receives: the Storage SCP
 office        everything that is due by the clock: completeness, delivery, housekeeping
 housekeeping  what the office does, and how often       scheduler  when: the only place that knows APScheduler
+witness       what the audit trail hears of associations
 
 Each puts together what other rooms offer; nothing imports this one but the command line and the demo.
 """

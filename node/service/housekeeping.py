@@ -15,10 +15,12 @@ from node.deliver.courier import refuse_unconfigured
 from node.dimse import scu
 from node.dimse.scu import Peer
 from node.errors import NodeError
+from node.observe import audit_message
+from node.observe.audit import Trail
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
 from node.service.scheduler import Act
-from storage import Database, DataFolder, files, queue, retention, studies
+from storage import Database, DataFolder, files, queue, retention, studies, watermarks
 from storage.errors import FolderInUse, NotFound
 from storage.records import Study
 
@@ -28,15 +30,16 @@ COUNT_EVERY_S = 15.0
 SILENT_S = 5.0  # it gives a sign of life every second
 
 
-def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...]:
-    """Everything that the office does from time to time."""
+def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> tuple[Act, ...]:
+    """Everything that the office does from time to time; `trail` hears of what is deleted."""
     watch = CompletenessWatch(settings, folder, db)
     found = [
         Act("completeness", 0.25, watch.look),
         Act("leases", 10, lambda: give_back_leases(db)),
         Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),
         Act("sweep", 900, lambda: sweep(folder, db)),
-        Act("retention", 3600, lambda: retire(settings, folder, db)),
+        Act("retention", 3600, lambda: retire(settings, folder, db, trail)),
+        Act("watermark", 60, lambda: make_room(settings, folder, db, trail)),
         Act("disk", 60, lambda: warn_of_full_disk(settings, folder)),
     ]
     source = settings.completeness.count_source
@@ -145,13 +148,36 @@ def sweep(folder: DataFolder, db: Database) -> None:
         log.info("files swept", **vars(swept))
 
 
-def retire(settings: Settings, folder: DataFolder, db: Database) -> None:
+def retire(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> None:
     """What retention says may go; nothing undelivered."""
     now, keep = _now(), settings.retention
-    gone = retention.purge_studies(db, folder, now - timedelta(days=keep.keep_studies_days), now)
+    gone = retention.purge_studies(
+        db, folder, now - timedelta(days=keep.keep_studies_days), now, on_gone=_noting(trail)
+    )
     jobs = retention.purge_results(db, folder, now - timedelta(days=keep.keep_results_days), now)
     if gone or jobs:
         log.info("deleted by retention", studies=gone, jobs=jobs)
+
+
+def make_room(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> None:
+    """While the disk is fuller than the watermark, instances of the studies that ended longest ago go."""
+    watermark = settings.retention.maximum_disk_use_percent
+    if watermark is None or files.disk_use_percent(folder) <= watermark:
+        return
+
+    def is_full() -> bool:
+        return files.disk_use_percent(folder) > watermark
+
+    gone = watermarks.make_room(db, folder, is_full, _now(), on_gone=_noting(trail))
+    log.warning("deleted to make room", studies=gone, watermark_percent=watermark, enough=not is_full())
+
+
+def _noting(trail: Trail | None) -> Callable[[str], None]:
+    def note(study_instance_uid: str) -> None:
+        if trail is not None:
+            trail.note(audit_message.study_deleted(trail.us, study_instance_uid))
+
+    return note
 
 
 def warn_of_full_disk(settings: Settings, folder: DataFolder) -> None:

@@ -18,6 +18,7 @@ import structlog
 
 from node.config import Settings
 from node.errors import Permanent
+from node.observe.audit import note_configuration, trail_of
 from node.process.hardening import CONFIGURATION_EXIT, RestartDelay
 from node.process.heartbeat import STALE_S, Heartbeat, forget_the_dead, pulse
 from node.process.spawn import ChildProcess
@@ -139,7 +140,12 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     """
     folder = DataFolder(settings.data_folder)
     folder.create()
-    with folder.lock("service"), Heartbeat(folder.path("locks"), "service") as heart:
+    with (
+        folder.lock("service"),
+        Heartbeat(folder.path("locks"), "service") as heart,
+        trail_of(settings, "service") as trail,
+    ):
+        note_configuration(trail, settings)
         forget_the_dead(folder.path("locks"))
         children = [Supervised(role, settings, folder) for role in roles(settings)]
         try:
