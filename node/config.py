@@ -80,12 +80,16 @@ class Listener(Section):
     tls: Tls | None = None
 
 
-class CountSource(Section):
-    """A peer that is asked by C-FIND how many instances a study has."""
+class Archive(Section):
+    """A PACS that is asked by C-FIND what a study has, and that what is missing is fetched from."""
 
     ae_title: AETitle
     host: str
-    port: Port
+    port: Annotated[int, Field(ge=1, le=65535)]
+    calling_ae_title: AETitle | None = None
+    fetch: Literal["auto", "get", "move", "never"] = "auto"
+    pause_s: Seconds = 1
+    tls: Tls | None = None
 
 
 class Completeness(Section):
@@ -93,7 +97,6 @@ class Completeness(Section):
 
     quiet_period_s: Seconds = 60
     use_study_related_instances: bool = True
-    count_source: CountSource | None = None
 
 
 class Worker(Section):
@@ -229,6 +232,7 @@ class Settings(BaseSettings):
     data_folder: Path = Path("data")
     listener: Listener = Listener()
     completeness: Completeness = Completeness()
+    archive: Archive | None = None
     worker: Worker = Worker()
     selection: SelectionSettings = SelectionSettings()
     results: Results = Results()
@@ -272,7 +276,7 @@ class Settings(BaseSettings):
         return next((each for each in self.destinations if each.name == name), None)
 
 
-UsesTls = TypeVar("UsesTls", Listener, Destination, Audit)
+UsesTls = TypeVar("UsesTls", Listener, Destination, Archive, Audit)
 
 
 def load(path: Path) -> Settings:
@@ -307,6 +311,7 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "data_folder": folder / settings.data_folder,
             "worker": worker,
             "listener": _anchored_tls(settings.listener, folder),
+            "archive": settings.archive and _anchored_tls(settings.archive, folder),
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
         }

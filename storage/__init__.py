@@ -7,7 +7,7 @@ and errors are there without SQLAlchemy.
 Invariants, and where each is held:
 
 1.  A file is durable before its row, and its row before the acknowledgement: data synced, renamed, folder synced
-    (`files`), then one transaction with `synchronous=FULL` (`engine`).
+    (`files`), then one transaction with `synchronous=FULL` (`backends.sqlite`).
 2.  The same instance twice is one row (`instances.register`); a UID never has two contents: the first is kept.
 3.  A state changes only in `moves`, along the tables of `states`, and leaves an event with its reason. Events are only
     added; the database itself refuses to change them, and lets them go only after their study went (`schema`).
@@ -19,7 +19,8 @@ Invariants, and where each is held:
     under a lease (`queue.release`), a delivery that says `sending` (`outbox.release`), a deleted row whose file is
     noted as doomed (`files.sweep`). Each is put right without an operator, and none loses what was acknowledged.
 7.  An empty database beside stored files is refused (`open_database`), unless the caller asks to rebuild it from the
-    files.
+    files. Whoever has the database open, and each process of the node, uses the folder; who rebuilds has it alone
+    (`folder`).
 8.  Nothing is deleted while its study is received, worked on or undelivered; row first, file later (`retention`).
 9.  Time is an argument, aware UTC, stored as microseconds since 1970. A clock that was set back freezes nothing
     (`due`).

@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pysqlite3
 import sqlalchemy as sa
 
 from storage import files
+from storage.backends import sqlite
 from storage.engine import open_database, quick_check
 from storage.errors import BackupUnusable, FileAltered, FolderUnusable
 from storage.folder import DataFolder, make_durably, sync
@@ -57,7 +57,7 @@ def back_up(folder: DataFolder, target: Path, now: datetime) -> Backup:
             for path in _stored(folder.root, area):
                 with suppress(FileNotFoundError):  # retention took it meanwhile, and its row as well
                     _place(folder.root / path, target / path)
-        _copy_database(folder.database, target / folder.database.name)
+        sqlite.copy(folder.database, target / folder.database.name)
         named = _named_files(target)
         for path in named:
             if not (target / path).exists():
@@ -95,7 +95,7 @@ def restore(source: Path, folder: DataFolder) -> Backup:
     found = check(source)
     _refuse_unless_fresh(folder)
     folder.create()
-    with folder.lock("service"), folder.lock("listener"), folder.lock("office"), folder.lock("worker-1"):
+    with folder.alone():
         _put_in_place(source, folder)
     _open_once(folder)
     return found
@@ -148,48 +148,17 @@ def _refuse_unless_fresh(folder: DataFolder) -> None:
         )
 
 
-def _copy_database(source: Path, target: Path) -> None:
-    """One state of it, by SQLite's own backup: writers go on meanwhile."""
-    descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.close(descriptor)
-    reading, writing = pysqlite3.connect(_uri(source, "ro"), uri=True), pysqlite3.connect(target)
-    try:
-        reading.backup(writing)
-        writing.execute("PRAGMA journal_mode=DELETE")  # all in one file: its hash says everything
-    except pysqlite3.Error as error:
-        raise BackupUnusable(f"{source}: cannot be backed up: {error}") from error
-    finally:
-        writing.close()
-        reading.close()
-
-
 def _named_files(root: Path) -> dict[str, str]:
     """Path -> SHA-256 of every file that the database of a backup names."""
     return {row[0]: row[1] for table in (instances, results) for row in _rows(root, table)}
 
 
 def _rows(root: Path, table: sa.Table) -> list[tuple[str, str]]:
-    return _ask(root, str(sa.select(table.c.path, table.c.sha256)))
+    return sqlite.ask(DataFolder(root).database, str(sa.select(table.c.path, table.c.sha256)))
 
 
 def _schema(root: Path) -> str:
-    return str(_ask(root, "SELECT version_num FROM alembic_version")[0][0])
-
-
-def _ask(root: Path, query: str) -> list[tuple[str, str]]:
-    """Of a database that nobody writes; it is not touched."""
-    path = DataFolder(root).database
-    connection = pysqlite3.connect(_uri(path, "ro&immutable=1"), uri=True)
-    try:
-        return list(connection.execute(query))
-    except pysqlite3.Error as error:
-        raise BackupUnusable(f"{path}: cannot be read: {error}") from error
-    finally:
-        connection.close()
-
-
-def _uri(path: Path, mode: str) -> str:
-    return f"{path.resolve().as_uri()}?mode={mode}"
+    return str(sqlite.ask(DataFolder(root).database, "SELECT version_num FROM alembic_version")[0][0])
 
 
 def _signed(target: Path, database: str, named: dict[str, str], now: datetime) -> Backup:

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from storage.errors import FolderInUse, FolderUnusable, UnsafePath
 
 _PARTS = ("instances", "results", "tmp", "locks")
+_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+_USERS = "node"  # the lock that all who use the folder share
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class DataFolder:
     """
 
     root: Path
+
+    @property
+    def _locks(self) -> Path:
+        return self.root / "locks"
 
     @property
     def database(self) -> Path:
@@ -63,20 +69,44 @@ class DataFolder:
         Processes forked meanwhile hold it too: start others by exec.
         Raises FolderInUse when another process still holds it after `wait_s` seconds; FolderUnusable, UnsafePath.
         """
-        if not re.fullmatch(r"[a-z0-9_-]{1,64}", name):
+        if not _NAME.fullmatch(name):
             raise UnsafePath(f"{name!r} is no name for a lock")
-        path = self.root / "locks" / name
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise FolderUnusable(f"{path}: cannot be locked: {error.strerror}") from error
-        try:
-            _flock(descriptor, path, wait_s)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with _opened(self._locks / name) as descriptor:
+            if not _flock(descriptor, fcntl.LOCK_EX, wait_s):
+                raise FolderInUse(f"{self._locks / name}: held by process {_holder(descriptor)}")
+            _sign(descriptor)
             yield
-        finally:
-            os.close(descriptor)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Use the folder beside others, as every process of the node does, and whoever opens the database.
+
+        Raises FolderInUse while a process has it for itself; FolderUnusable.
+        """
+        with _opened(self._locks / _USERS) as descriptor:
+            if not _flock(descriptor, fcntl.LOCK_SH):
+                raise FolderInUse(f"{self.root}: process {_holder(descriptor)} has it for itself, to rebuild it")
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the folder for oneself. Raises FolderInUse, which says who uses it; FolderUnusable."""
+        with _opened(self._locks / _USERS) as descriptor:
+            if not _flock(descriptor, fcntl.LOCK_EX):
+                raise FolderInUse(f"{self.root}: in use by {', '.join(self._users())}")
+            _sign(descriptor)
+            yield
+
+    def _users(self) -> list[str]:
+        """Those who hold a lock of their own, by its name; a command that only has the database open holds none."""
+        return [f"{name} (process {pid})" for name, pid in self._held()] or ["a command that has the database open"]
+
+    def _held(self) -> Iterator[tuple[str, str]]:
+        for path in sorted(self._locks.iterdir()):
+            if path.name != _USERS and _NAME.fullmatch(path.name):
+                with _opened(path) as descriptor:
+                    if not _flock(descriptor, fcntl.LOCK_SH):
+                        yield path.name, _holder(descriptor)
 
 
 def make_durably(folder: Path) -> None:
@@ -99,13 +129,38 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _flock(descriptor: int, path: Path, wait_s: float) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """The descriptor of a file to be locked: closing it lets the lock go."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FolderUnusable(f"{path}: cannot be locked: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, operation: int, wait_s: float = 0) -> bool:
+    """Whether the lock was got within this time."""
     end = time.monotonic() + wait_s
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= end:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
-                raise FolderInUse(f"{path}: held by process {holder}") from None
+                return False
+        else:
+            return True
         time.sleep(0.02)
+
+
+def _sign(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Who signed last; whoever holds a lock for itself has signed."""
+    return os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from storage import events, moves, studies
 from storage.engine import Database
-from storage.records import Instance, Registration, Series, Study
+from storage.folder import DataFolder
+from storage.records import Instance, Registration, Study
 from storage.schema import columns, doomed_files, instances, series
 from storage.schema import studies as studies_table
 from storage.states import StudyState
 
 
-def register(db: Database, instance: Instance, *, expected_instances: int | None, now: datetime) -> Registration:
+def register(
+    db: Database, folder: DataFolder, instance: Instance, *, expected_instances: int | None, now: datetime
+) -> Registration:
     """Note an instance whose file is durable.
 
     A study that was stable goes back to RECEIVING with its next revision. DUPLICATE and CONFLICT leave the rows as they
@@ -28,9 +30,9 @@ def register(db: Database, instance: Instance, *, expected_instances: int | None
     with db.transaction() as connection:
         known = connection.execute(_KNOWN, {"uid": instance.sop_instance_uid}).one_or_none()
         if known is not None:
-            return _again(db, connection, Instance(**known._asdict()), instance, now)
+            return _again(db, folder, connection, Instance(**known._asdict()), instance, now)
         revision = _note_study(connection, instance, expected_instances, now)
-        connection.execute(_GROW_SERIES, _values(instance, "study_instance_uid", "series_instance_uid", "modality"))
+        _grow_series(db, connection, instance)
         connection.execute(instances.insert(), vars(instance) | {"revision": revision})
         return Registration.NEW
 
@@ -51,17 +53,6 @@ def of_study(db: Database, study_instance_uid: str, *, up_to_revision: int | Non
         return [Instance(**row._asdict()) for row in connection.execute(query)]
 
 
-def series_of_study(db: Database, study_instance_uid: str) -> list[Series]:
-    """The series of a study, by UID."""
-    query = (
-        sa.select(*columns(series, Series))
-        .where(series.c.study_instance_uid == study_instance_uid)
-        .order_by(series.c.series_instance_uid)
-    )
-    with db.reading() as connection:
-        return [Series(**row._asdict()) for row in connection.execute(query)]
-
-
 def find(db: Database, sop_instance_uid: str) -> Instance | None:
     """The instance, if it is stored."""
     with db.reading() as connection:
@@ -73,22 +64,20 @@ _KNOWN = sa.select(*columns(instances, Instance)).where(instances.c.sop_instance
 
 _GROW_STUDY = studies_table.update().where(studies_table.c.study_instance_uid == sa.bindparam("uid"))
 
-_GROW_SERIES = (
-    sqlite.insert(series)
-    .values(
-        study_instance_uid=sa.bindparam("study_instance_uid"),
-        series_instance_uid=sa.bindparam("series_instance_uid"),
-        modality=sa.bindparam("modality"),
-        instances=1,
-    )
-    .on_conflict_do_update(
-        index_elements=["study_instance_uid", "series_instance_uid"], set_={"instances": series.c.instances + 1}
-    )
-)
-
 
 def _values(instance: Instance, *names: str) -> dict[str, Any]:
     return {name: getattr(instance, name) for name in names}
+
+
+def _grow_series(db: Database, connection: sa.Connection, instance: Instance) -> None:
+    first = _values(instance, "study_instance_uid", "series_instance_uid", "modality") | {"instances": 1}
+    connection.execute(
+        db.backend.insert(series)
+        .values(first)
+        .on_conflict_do_update(
+            index_elements=["study_instance_uid", "series_instance_uid"], set_={"instances": series.c.instances + 1}
+        )
+    )
 
 
 def _note_study(connection: sa.Connection, instance: Instance, expected_instances: int | None, now: datetime) -> int:
@@ -130,7 +119,9 @@ def _open_study(connection: sa.Connection, instance: Instance, expected_instance
     events.append(connection, at=now, name="study receiving", study=uid, after=StudyState.RECEIVING, reason=reason)
 
 
-def _again(db: Database, connection: sa.Connection, known: Instance, instance: Instance, now: datetime) -> Registration:
+def _again(
+    db: Database, folder: DataFolder, connection: sa.Connection, known: Instance, instance: Instance, now: datetime
+) -> Registration:
     def note(name: str, reason: str) -> None:
         events.append(connection, at=now, name=name, study=known.study_instance_uid, reason=reason)
 
@@ -141,8 +132,8 @@ def _again(db: Database, connection: sa.Connection, known: Instance, instance: I
     study = studies.find(connection, known.study_instance_uid)
     if study is not None and sender not in study.calling_ae_titles:
         connection.execute(_GROW_STUDY, {"uid": study.study_instance_uid, "calling_ae_titles": _with(study, sender)})
-    if known.path != instance.path and not _is_there(db.folder.path(known.path), known.size_bytes):
-        connection.execute(sqlite.insert(doomed_files).values(path=known.path).on_conflict_do_nothing())
+    if known.path != instance.path and not _is_there(folder.path(known.path), known.size_bytes):
+        connection.execute(db.backend.insert(doomed_files).values(path=known.path).on_conflict_do_nothing())
         connection.execute(
             instances.update()
             .where(instances.c.sop_instance_uid == uid)

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from storage import events, moves, queue
 from storage import results as stored_results
 from storage.due import is_due
 from storage.engine import Database
+from storage.folder import DataFolder
 from storage.records import Delivery, Job, Proof, Result
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as table
@@ -41,6 +41,7 @@ class NewDelivery:
 
 def complete(
     db: Database,
+    folder: DataFolder,
     job: Job,
     state: JobState,
     results: Sequence[Result],
@@ -61,11 +62,9 @@ def complete(
         raise ValueError(f"a job is completed as reported or skipped, not as {state}")
     with db.transaction() as connection:
         current = queue.held(connection, job)
-        ordinals = {
-            each.sop_instance_uid: stored_results.keep(connection, db.folder, current, each) for each in results
-        }
+        ordinals = {each.sop_instance_uid: stored_results.keep(connection, folder, current, each) for each in results}
         for delivery in deliveries:
-            _plan(connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
+            _plan(db, connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
         moves.job(connection, current, state, reason, now, outcome=outcome)
         return _settle(connection, job.job_id, now)
 
@@ -206,9 +205,9 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
     return None if row is None else Delivery(**row._asdict())
 
 
-def _plan(connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+def _plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
     connection.execute(
-        sqlite.insert(table)
+        db.backend.insert(table)
         .values(
             job_id=job.job_id,
             study_instance_uid=job.study_instance_uid,

@@ -15,6 +15,7 @@ from storage import moves
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost, NotFound
+from storage.folder import DataFolder
 from storage.records import Delivery, Job
 from storage.schema import columns, deliveries, jobs, one_of, results
 from storage.states import DeliveryState, JobState
@@ -117,7 +118,7 @@ def counts(db: Database) -> dict[JobState, int]:
     return {state: found.get(state, 0) for state in JobState}
 
 
-def retry(db: Database, job_id: int, now: datetime) -> Job:
+def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
     """An operator's retry, with all attempts again.
 
     A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
@@ -130,7 +131,7 @@ def retry(db: Database, job_id: int, now: datetime) -> Job:
         if job.state not in _RETRIED:
             raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
-        if unsent and job.state is not JobState.SKIPPED and _on_hand(db, connection, unsent):
+        if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
             for delivery in unsent:
                 if delivery.state is DeliveryState.REFUSED:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
@@ -232,11 +233,11 @@ def _given_up(job: Job, reason: str) -> str:
     return f"given up after {job.attempt} of {job.maximum_attempts} attempts: {reason}"
 
 
-def _on_hand(db: Database, connection: sa.Connection, unsent: Collection[Delivery]) -> bool:
+def _on_hand(folder: DataFolder, connection: sa.Connection, unsent: Collection[Delivery]) -> bool:
     """The files of these deliveries are still there."""
     wanted = results.c.sop_instance_uid.in_([delivery.sop_instance_uid for delivery in unsent])
     paths = connection.execute(sa.select(results.c.path).where(wanted)).scalars()
-    return all(db.folder.path(path).is_file() for path in paths)
+    return all(folder.path(path).is_file() for path in paths)
 
 
 def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:

@@ -24,16 +24,6 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Series:
-    """A series as received so far."""
-
-    study_instance_uid: str
-    series_instance_uid: str
-    modality: str  # "" where the header has none
-    instances: int
-
-
-@dataclass(frozen=True)
 class Instance:
     """One stored instance: the file holds the bytes as received."""
 

@@ -1,9 +1,10 @@
-"""What every test may ask for: real data and recorded answers where they are, free ports, a folder of made-up DICOM."""
+"""What every test may ask for: real data and recorded answers where they are, a data folder and its database, made-up
+DICOM, free ports."""
 
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # so that tests can `from tests import factories`
     sys.path.insert(0, str(ROOT))
 
-from tests import factories  # noqa: E402 - needs the line above
+from storage import Database, DataFolder  # noqa: E402 - needs the line above
+from tests import factories, stored  # noqa: E402
 
 
 def _kept_beside(variable: str, default: str, what: str) -> Path:
@@ -32,6 +34,21 @@ def real_data() -> Path:
 def reference() -> Path:
     """The folder of recorded answers of the published network."""
     return _kept_beside("NEUROSSL_REFERENCE", "reference", "the recorded answers")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    """An empty data folder."""
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    return folder
+
+
+@pytest.fixture
+def db(folder: DataFolder) -> Iterator[Database]:
+    """An empty database in `folder`."""
+    with stored.opened(folder.root) as db:
+        yield db
 
 
 @pytest.fixture

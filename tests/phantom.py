@@ -24,10 +24,12 @@ class Tissue:
     brightness: float
     folding: float = 0.0  # depth of the folds of its surface, as a fraction of its size
 
-    def cover(self, points: Points, folds: Points) -> Points:
-        """How much of each point lies within, 0 to 1."""
-        offset = (points - np.array(self.centre_mm, np.float32)) / np.array(self.semi_axes_mm, np.float32)
-        radius = np.sqrt(np.einsum("...i,...i->...", offset, offset))
+    def cover(self, axes: tuple[Points, Points, Points], folds: Points) -> Points:
+        """How much of each point, given as its x, y and z, lies within, 0 to 1."""
+        radius = np.zeros_like(folds)
+        for values, centre, semi_axis in zip(axes, self.centre_mm, self.semi_axes_mm, strict=True):
+            radius += ((values - np.float32(centre)) / np.float32(semi_axis)) ** 2
+        np.sqrt(radius, out=radius)
         if self.folding:
             radius += np.float32(self.folding) * folds
         edge = np.float32(min(self.semi_axes_mm) / EDGE_MM)
@@ -69,9 +71,9 @@ HEAD = (
 )
 
 
-def _folds(points: Points) -> Points:
+def _folds(axes: tuple[Points, Points, Points]) -> Points:
     """A smooth field between -1 and 1 whose ridges lie about a centimetre apart, like sulci and gyri."""
-    x, y, z = (points[..., axis] / np.float32(3.4) for axis in range(3))
+    x, y, z = (values / np.float32(3.4) for values in axes)
     bend = np.sin(x * np.float32(0.41) + z * np.float32(0.29)) * np.float32(1.5)
     ridges = np.sin(x + bend) * np.cos(y * np.float32(0.8) - bend) + np.sin(z + y * np.float32(0.3) + bend) / 2
     folds: Points = np.clip(ridges * 2, -1, 1)
@@ -80,10 +82,11 @@ def _folds(points: Points) -> Points:
 
 def head(points_mm: Points) -> Points:
     """Brightness of a T1-weighted image (air 0, white matter about 800) at points (..., 3) in LPS mm, without noise."""
-    folds = _folds(points_mm)
+    x, y, z = (np.ascontiguousarray(points_mm[..., axis]) for axis in range(3))  # several times faster than strided
+    folds = _folds((x, y, z))
     image = np.zeros(points_mm.shape[:-1], np.float32)
     for tissue in HEAD:
-        image += tissue.cover(points_mm, folds) * (np.float32(tissue.brightness) - image)
+        image += tissue.cover((x, y, z), folds) * (np.float32(tissue.brightness) - image)
     texture = 1 + np.float32(0.025) * np.sin(points_mm @ np.array([0.9, 0.7, 1.1], np.float32))
     coil = 1 + np.float32(0.08) * np.cos(points_mm @ np.array([0.006, -0.009, 0.004], np.float32))
     return image * texture * coil

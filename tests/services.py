@@ -142,8 +142,10 @@ class Service:
     def send(self, paths: Iterable[Path], calling: str = "SCANNER") -> list[SendOutcome]:
         """C-STORE over one association."""
         assert self.port is not None
-        peer = scu.Peer("NEUROSSL", "127.0.0.1", self.port, calling)
-        return list(scu.send(peer, paths, 10))
+        return self._send_to(self.port, paths, calling)
+
+    def _send_to(self, port: int, paths: Iterable[Path], calling: str = "SCANNER") -> list[SendOutcome]:
+        return list(scu.send(scu.Peer("NEUROSSL", "127.0.0.1", port, calling), paths, 10))
 
     def send_until_taken(self, paths: Iterable[Path], timeout_s: float = 120) -> set[str]:
         """As a scanner does: what was not acknowledged is sent again; every acknowledged SOP Instance UID."""
@@ -151,10 +153,10 @@ class Service:
         deadline = time.monotonic() + timeout_s
         while left:
             assert time.monotonic() < deadline, f"{len(left)} instances were not taken in time"
-            if self.port is None:
+            if (port := self.port) is None:  # asked once: while the service restarts it comes and goes
                 time.sleep(0.2)
                 continue
-            outcomes = self.send(left)
+            outcomes = self._send_to(port, left)
             taken |= {each.sop_instance_uid for each in outcomes if each.accepted}
             left = [each.path for each in outcomes if not each.accepted]
             time.sleep(0.2 if left else 0)

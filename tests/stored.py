@@ -1,9 +1,14 @@
 """Studies, jobs and results in a real data folder, for whoever tests what is stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import pysqlite3
+import pytest
+import sqlalchemy as sa
 
 from storage import Database, DataFolder, files, instances, open_database, outbox, queue, studies
 from storage.outbox import NewDelivery
@@ -27,6 +32,42 @@ def opened(root: Path) -> Iterator[Database]:
         yield db
     finally:
         db.close()
+
+
+def folder(db: Database) -> DataFolder:
+    """Where this database lies, for whoever was given only that."""
+    return DataFolder(Path(db.name).parent)
+
+
+def rows(db: Database, table: sa.Table) -> list[tuple[Any, ...]]:
+    """Every row of a table."""
+    with db.reading() as connection:
+        return [tuple(row) for row in connection.execute(sa.select(table))]
+
+
+@contextmanager
+def held_by_a_writer(db: Database) -> Iterator[None]:
+    """Another connection is in the middle of a transaction that writes."""
+    other = pysqlite3.connect(db.name, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        other.close()
+
+
+def overtake(db: Database, patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Between the next reading of this database and what follows from it, someone else acts."""
+    reading = db.reading
+
+    @contextmanager
+    def overtaken() -> Iterator[sa.Connection]:
+        patch.setattr(db, "reading", reading)
+        with reading() as connection:
+            yield connection
+        act()
+
+    patch.setattr(db, "reading", overtaken)
 
 
 def instance(
@@ -65,11 +106,11 @@ def received(
 ) -> Instance:
     """An instance with its file, registered."""
     content = f"data set {number} of {study}".encode()
-    file = files.write(db.folder, f"{study}.1.{number}", [content])
+    file = files.write(folder(db), f"{study}.1.{number}", [content])
     record = instance(
         number, study=study, path=file.path, sha256=file.sha256, size_bytes=file.size_bytes, sender=sender
     )
-    instances.register(db, record, expected_instances=expected, now=now)
+    instances.register(db, folder(db), record, expected_instances=expected, now=now)
     return record
 
 
@@ -97,7 +138,7 @@ def running(db: Database, *, study: str = STUDY, number: int = 1, maximum_attemp
 def encoded(db: Database, job: Job, ordinal: int, kind: str = "overlay") -> Result:
     """A result with its file, not yet committed."""
     uid = f"2.25.{job.job_id}.{ordinal}"
-    file = files.write(db.folder, uid, [f"result {uid}".encode()], area="results")
+    file = files.write(folder(db), uid, [f"result {uid}".encode()], area="results")
     return Result(
         sop_instance_uid=uid,
         sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
@@ -124,7 +165,9 @@ def complete(
     """End a running job with `count` results (the last one a report) for each destination."""
     results = [encoded(db, job, n, "overlay" if n < count else "sr_comprehensive") for n in range(1, count + 1)]
     deliveries = [NewDelivery(result.sop_instance_uid, name, proof) for result in results for name in destinations]
-    return outbox.complete(db, job, state, results, deliveries, {"probability": 0.25}, "2 results encoded", now)
+    return outbox.complete(
+        db, folder(db), job, state, results, deliveries, {"probability": 0.25}, "2 results encoded", now
+    )
 
 
 def reported(db: Database, *, study: str = STUDY, proof: Proof = Proof.NONE, count: int = 2) -> Job:

@@ -53,7 +53,7 @@ def send(
     """Send the DICOM files of a folder by C-STORE, as they are. Exit code 1 when one of them was not taken."""
     from node.dimse import scu
 
-    peer = _peer(to, calling, (tls_certificate, tls_key, tls_authorities))
+    peer = peer_at(to, calling, (tls_certificate, tls_key, tls_authorities))
     files, others = _files(folder)
     outcomes = []
     with _progress() as progress:
@@ -81,7 +81,7 @@ def echo(
     """Ask a peer by C-ECHO whether it is there. Exit code 1 when it does not answer."""
     from node.dimse import scu
 
-    peer = _peer(whom, calling, (tls_certificate, tls_key, tls_authorities))
+    peer = peer_at(whom, calling, (tls_certificate, tls_key, tls_authorities))
     outcome = scu.echo(peer, timeout)
     milliseconds = None if outcome.seconds is None else round(1000 * outcome.seconds, 2)
     if as_json:
@@ -146,7 +146,8 @@ class Summary:
             console.print("no DICOM instance was found")
 
 
-def _peer(address: str, calling: str, tls: tuple[Path | None, Path | None, Path | None]) -> "Peer":
+def peer_at(address: str, calling: str, tls: tuple[Path | None, Path | None, Path | None]) -> "Peer":
+    """The application entity of an address such as PACS@10.0.0.5:104. Raises BadParameter."""
     from node.config import ae_title
     from node.dimse.scu import Peer
 

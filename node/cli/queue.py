@@ -19,7 +19,7 @@ from storage.errors import NotFound
 from storage.states import JobState
 
 if TYPE_CHECKING:
-    from storage import Database
+    from storage import Database, DataFolder
     from storage.records import Job
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number in the first column of `neurossl queue`.")]
@@ -47,8 +47,8 @@ def overview(
     from node.cli import tables
     from node.observe import jobs
 
-    with database(config) as db:
-        found = jobs.of_queue(db, datetime.now(UTC), states=state, limit=limit)
+    with database(config) as (folder, db):
+        found = jobs.of_queue(folder, db, datetime.now(UTC), states=state, limit=limit)
     if as_json:
         print_json(found.as_json())
     else:
@@ -60,8 +60,8 @@ def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> No
     from node.cli import tables
     from node.observe import jobs
 
-    with database(config) as db:
-        found = jobs.of_job(db, job_id, datetime.now(UTC))
+    with database(config) as (folder, db):
+        found = jobs.of_job(folder, db, job_id, datetime.now(UTC))
     if as_json:
         print_json(found.as_json())
     else:
@@ -72,8 +72,8 @@ def retry(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> N
     """Try a job that ended once more: what was refused is sent again, anything else is worked on from the start."""
     from storage import queue
 
-    with database(config) as db:
-        _say_state(queue.retry(db, job_id, datetime.now(UTC)), as_json)
+    with database(config) as (folder, db):
+        _say_state(queue.retry(db, folder, job_id, datetime.now(UTC)), as_json)
 
 
 def cancel(
@@ -83,7 +83,7 @@ def cancel(
     from node.observe import audit, audit_message
     from storage import queue
 
-    with database(config) as db, audit.Trail(load(config), "queue") as trail:
+    with database(config) as (_, db), audit.Trail(load(config), "queue") as trail:
         job = queue.cancel(db, job_id, reason, datetime.now(UTC))
         trail.note(audit_message.withdrawn(trail.us, f"uid {os.getuid()}", job.study_instance_uid))
     _say_state(job, as_json)
@@ -101,8 +101,8 @@ def _say_state(job: "Job", as_json: bool) -> None:
 
 
 @contextmanager
-def database(config: Path) -> "Iterator[Database]":
-    """The database of these settings; one that is not there is not made."""
+def database(config: Path) -> "Iterator[tuple[DataFolder, Database]]":
+    """Data folder and database of these settings; one that is not there is not made."""
     from storage import DataFolder, open_database
 
     with one_line_errors():
@@ -111,7 +111,7 @@ def database(config: Path) -> "Iterator[Database]":
             raise NotFound(f"{folder.database}: there is no database yet; `neurossl serve` makes it")
         db = open_database(folder)
         try:
-            yield db
+            yield folder, db
         finally:
             db.close()
 

@@ -115,9 +115,10 @@ def _receiving(settings: Settings) -> dict[str, object]:
 
 
 def _sending(settings: Settings) -> dict[str, object]:
-    delivery, source = settings.delivery, settings.completeness.count_source
+    delivery, archive = settings.delivery, settings.archive
     either = f"{_name(syntaxes.EXPLICIT)}; {_name(syntaxes.IMPLICIT)}"
     asked = {contexts.VERIFICATION: either, contexts.STORAGE_COMMITMENT: either, contexts.STUDY_ROOT_FIND: either}
+    asked |= {contexts.STUDY_ROOT_GET: either, contexts.STUDY_ROOT_MOVE: either}
     proposed = {**dict.fromkeys(RESULTS, either), **asked}
     tries = {"attempts_when_refused": delivery.attempts_when_refused}
     return {
@@ -129,7 +130,7 @@ def _sending(settings: Settings) -> dict[str, object]:
         "backoff_s": f"{delivery.backoff_s:g}",
         "maximum_backoff_s": f"{delivery.maximum_backoff_s:g}",
         "commitment_timeout_s": f"{delivery.commitment_timeout_s:g}",
-        "count_source": f"`{source.ae_title}`, {source.host}:{source.port}" if source else "not configured",
+        "archive": f"`{archive.ae_title}`, {archive.host}:{archive.port}" if archive else "not configured",
     }
 
 
@@ -141,7 +142,8 @@ def _services(storage: Sequence[str]) -> Iterable[tuple[str, ...]]:
         if uid not in storage:
             yield "Storage", _name(uid), f"`{uid}`", "yes", ""
     yield "Storage Commitment", _name(contexts.STORAGE_COMMITMENT), f"`{contexts.STORAGE_COMMITMENT}`", "yes", ""
-    yield "Query", _name(contexts.STUDY_ROOT_FIND), f"`{contexts.STUDY_ROOT_FIND}`", "yes", ""
+    for uid in (contexts.STUDY_ROOT_FIND, contexts.STUDY_ROOT_GET, contexts.STUDY_ROOT_MOVE):
+        yield "Query/Retrieve", _name(uid), f"`{uid}`", "yes", ""
 
 
 def _destination(destination: Destination, settings: Settings) -> tuple[str, ...]:

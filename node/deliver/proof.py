@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from node.config import DeliverySettings, Destination
-from node.dimse import commitment, scu
+from node.dimse import commitment, query
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scu import Peer
 from node.errors import NodeError
@@ -91,8 +91,7 @@ class ArchiveCheck:
             study = queue.get(self._db, each.job_id).study_instance_uid
             by_series[study, result.series_instance_uid if result else ""].append(each)
         for (study, series), deliveries in by_series.items():
-            uids = [each.sop_instance_uid for each in deliveries]
-            found = scu.find_instances(self._peer, study, series, uids, self._settings.timeout_s)
+            found = query.find_instances(self._peer, study, series, self._settings.timeout_s)
             for each in deliveries:
                 if each.sop_instance_uid in found:
                     outbox.committed(self._db, each, now)

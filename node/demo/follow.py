@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from node.errors import NodeError
 from node.observe import jobs
 from node.observe.jobs import JobFacts
-from storage import Database, outbox, queue, studies
+from storage import Database, DataFolder, outbox, queue, studies
 from storage.errors import NotFound
 from storage.records import Delivery, Job
 from storage.states import DeliveryState, JobState, StudyState
@@ -23,7 +23,14 @@ class TooSlow(NodeError):
     """The node did not finish in the time that the demo allows."""
 
 
-def follow(db: Database, study_instance_uid: str, tell: Tell, check: Callable[[], None], timeout_s: float) -> JobFacts:
+def follow(
+    folder: DataFolder,
+    db: Database,
+    study_instance_uid: str,
+    tell: Tell,
+    check: Callable[[], None],
+    timeout_s: float,
+) -> JobFacts:
     """Look until the study's job has ended and every delivery with it.
 
     `check` raises when the node is gone. Raises TooSlow after `timeout_s`.
@@ -34,8 +41,8 @@ def follow(db: Database, study_instance_uid: str, tell: Tell, check: Callable[[]
         deliveries = tuple(outbox.of_job(db, job.job_id)) if job else ()
         under_way = sum(each.state in UNDER_WAY for each in deliveries)
         if job and job.state in ENDED and not under_way:
-            return jobs.of_job(db, job.job_id, datetime.now(UTC))
-        stage = _before_the_job(db, study_instance_uid) if job is None else _stage(db, job, deliveries, under_way)
+            return jobs.of_job(folder, db, job.job_id, datetime.now(UTC))
+        stage = _before_the_job(db, study_instance_uid) if job is None else _stage(folder, job, deliveries, under_way)
         tell(*stage)
         check()
         if time.monotonic() > deadline:
@@ -59,10 +66,10 @@ def _before_the_job(db: Database, study_instance_uid: str) -> tuple[str, int, in
     return "queues the job", 0, 0
 
 
-def _stage(db: Database, job: Job, deliveries: tuple[Delivery, ...], under_way: int) -> tuple[str, int, int]:
+def _stage(folder: DataFolder, job: Job, deliveries: tuple[Delivery, ...], under_way: int) -> tuple[str, int, int]:
     if deliveries:
         return "sends the results", len(deliveries) - under_way, len(deliveries)
     if job.state is JobState.QUEUED:
         return (f"waits to try again: {job.reason}" if job.attempt else "waits for a worker"), 0, 0
-    progress = jobs.progress(db, job)
+    progress = jobs.progress(folder, job)
     return (progress.stage, progress.done, progress.of) if progress else ("works", 0, 0)

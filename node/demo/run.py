@@ -131,8 +131,9 @@ def _send(settings: Settings, files: Sequence[Path], tell: Tell) -> tuple[str, .
 def _follow(
     settings: Settings, files: Mapping[str, Sequence[Path]], tell: Tell, check: Callable[[], None]
 ) -> dict[str, JobFacts]:
-    db = open_database(DataFolder(settings.data_folder))
+    folder = DataFolder(settings.data_folder)
+    db = open_database(folder)
     try:
-        return {uid: follow(db, uid, tell, check, STUDY_TIMEOUT_S) for uid in files}
+        return {uid: follow(folder, db, uid, tell, check, STUDY_TIMEOUT_S) for uid in files}
     finally:
         db.close()

@@ -3,7 +3,7 @@
 Small and strict, because every byte of it comes from a peer: no lengths beyond the command set, no UID that is not one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
@@ -37,6 +37,8 @@ class Request(IntEnum):
 
 
 RESPONSE = 0x8000
+WITH_PRIORITY = {Request.C_STORE, Request.C_FIND, Request.C_GET, Request.C_MOVE}
+SUBOPERATIONS = {0x1020, 0x1021, 0x1022, 0x1023}  # PS3.7 E.1
 NAMES_REQUESTED_INSTANCE = {Request.N_GET, Request.N_SET, Request.N_ACTION, Request.N_DELETE}
 
 
@@ -52,6 +54,8 @@ class Command:
     status: int | None = None
     type_id: int | None = None  # EventTypeID or ActionTypeID
     comment: str = ""
+    move_destination: str = ""  # AE title, of a C-MOVE request
+    suboperations: tuple[int, int, int, int] | None = None  # remaining, completed, failed, with a warning
 
     @property
     def is_response(self) -> bool:
@@ -86,6 +90,8 @@ def decode(data: bytes) -> Command:
             status=_number(values[0x0900]) if is_response else None,
             type_id=_optional(values.get(0x1002) or values.get(0x1008)),
             comment=_text(values.get(0x0902)),
+            move_destination=_text(values.get(0x0600)),
+            suboperations=_suboperations(values),
         )
     except (KeyError, struct_error) as error:
         raise ProtocolViolation(f"a command set that cannot be read ({error})") from None
@@ -106,6 +112,14 @@ def _number(value: bytes) -> int:
     return int(_US.unpack(value)[0])
 
 
+def _suboperations(values: Mapping[int, bytes]) -> tuple[int, int, int, int] | None:
+    """Of a C-GET or C-MOVE response; what it does not count is 0."""
+    if not SUBOPERATIONS.intersection(values):
+        return None
+    remaining, completed, failed, warned = (_optional(values.get(element)) or 0 for element in sorted(SUBOPERATIONS))
+    return remaining, completed, failed, warned
+
+
 def _optional(value: bytes | None) -> int | None:
     return None if value is None else _number(value)
 
@@ -122,13 +136,15 @@ def encode(command: Command) -> bytes:
         _uid(0x0003 if requested else 0x0002, command.sop_class_uid),
         _short(0x0100, command.field),
         _short(0x0120 if command.is_response or request == Request.C_CANCEL else 0x0110, command.message_id),
-        _short(0x0700, 0 if command.field in (Request.C_STORE, Request.C_FIND) else None),
+        _string(0x0600, command.move_destination, b" "),
+        _short(0x0700, 0 if command.field in WITH_PRIORITY else None),
         _short(0x0800, 0x0001 if command.has_data_set else NO_DATA_SET),
         _short(0x0900, command.status),
         _string(0x0902, command.comment[:64], b" "),
         _uid(0x1001 if requested else 0x1000, command.sop_instance_uid),
         _short(0x1002, command.type_id if request == Request.N_EVENT_REPORT else None),
         _short(0x1008, command.type_id if request == Request.N_ACTION else None),
+        *map(_short, sorted(SUBOPERATIONS), command.suboperations or (None,) * len(SUBOPERATIONS)),
     ]
     body = b"".join(parts)
     return _ELEMENT.pack(0, 0, 4) + len(body).to_bytes(4, "little") + body

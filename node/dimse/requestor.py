@@ -43,7 +43,11 @@ class Peer:
 
 @contextmanager
 def associate(
-    peer: Peer, proposed: Sequence[Proposed], timeout_s: float, roles: Roles | None = None
+    peer: Peer,
+    proposed: Sequence[Proposed],
+    timeout_s: float,
+    roles: Roles | None = None,
+    longest_data_set_bytes: int = LONGEST_ANSWER_BYTES,
 ) -> Iterator[Association]:
     """An association with the peer, released at the end of the context, and aborted when the context fails.
 
@@ -62,7 +66,7 @@ def associate(
         connection.close()
         raise
     accepted = {each.context_id: each for each in answer.contexts if each.result == 0}
-    association = Association(connection, accepted, answer.maximum_pdu_bytes, timeout_s, LONGEST_ANSWER_BYTES)
+    association = Association(connection, accepted, answer.maximum_pdu_bytes, timeout_s, longest_data_set_bytes)
     try:
         yield association
     except (ConnectionLost, Aborted):

@@ -1,4 +1,4 @@
-"""What we ask of a peer: do you answer, take this, do you have that (C-ECHO, C-STORE, C-FIND; PS3.4 A, B, C).
+"""What we ask of a peer: do you answer, take this (C-ECHO, C-STORE; PS3.4 A, B).
 
 A file is sent as it is stored. Each SOP class and transfer syntax has a presentation context of its own, so that the
 peer cannot choose another syntax for it; where it takes only the other uncompressed one, the data set is written anew
@@ -6,33 +6,27 @@ in that. Every step has a deadline, and every end has a type: accepted, to be tr
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pynetdicom.dsutils import encode
 
 from node.dicom import part10
 from node.dicom.syntaxes import EXPLICIT, IMPLICIT
-from node.dicom.walker import walk
 from node.dimse.association import Association
 from node.dimse.command import Command, Request
-from node.dimse.contexts import STUDY_ROOT_FIND, VERIFICATION, Context, Proposed
-from node.dimse.errors import ConnectionLost, NotNegotiated, ProtocolViolation
+from node.dimse.contexts import VERIFICATION, Context, Proposed
+from node.dimse.errors import ConnectionLost, NotNegotiated
 from node.dimse.requestor import Peer, answer_to, associate, context_for
 from node.dimse.status import Disposition, Status, disposition, status_text
-from node.errors import NodeError, Refused, Transient, Unparsable, Unreachable
+from node.errors import NodeError, Transient, Unparsable
 
-__all__ = ["EchoOutcome", "Peer", "SendOutcome", "count_instances", "echo", "find_instances", "send"]
+__all__ = ["EchoOutcome", "Peer", "SendOutcome", "echo", "send"]
 
 MOST_CONTEXTS = 128  # odd numbers from 1 to 255, PS3.8 9.3.2.2
-LONGEST_MATCH_BYTES = 1024 * 1024
-MOST_MATCHES = 100_000
-
-STUDY_INSTANCES = 0x00201208
-SOP_INSTANCE_UID = 0x00080018
 
 
 @dataclass(frozen=True)
@@ -185,71 +179,3 @@ def _data_set(file: _File, context: Context) -> Iterable[bytes]:
     if converted is None:
         raise Unparsable("cannot be converted for the peer")
     return [converted]
-
-
-def find_instances(
-    peer: Peer,
-    study_instance_uid: str,
-    series_instance_uid: str,
-    sop_instance_uids: Iterable[str],
-    timeout_s: float = 30,
-) -> set[str]:
-    """Which of these instances of a series the peer has, by C-FIND at image level (PS3.4 C.6.2).
-
-    The whole series is asked for, since not every peer matches a list of UIDs.
-    Raises Unreachable and Refused, and their kinds.
-    """
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = "IMAGE"
-    identifier.StudyInstanceUID = study_instance_uid
-    identifier.SeriesInstanceUID = series_instance_uid
-    identifier.SOPInstanceUID = ""
-    found = {match.get(SOP_INSTANCE_UID, "") for match in _find(peer, identifier, timeout_s)}
-    return found.intersection(sop_instance_uids)
-
-
-def count_instances(peer: Peer, study_instance_uid: str, timeout_s: float = 30) -> int | None:
-    """How many instances the peer says this study has; None when it does not say.
-
-    Raises Unreachable and Refused, and their kinds.
-    """
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = "STUDY"
-    identifier.StudyInstanceUID = study_instance_uid
-    identifier.NumberOfStudyRelatedInstances = ""
-    counts = [match.get(STUDY_INSTANCES, "") for match in _find(peer, identifier, timeout_s)]
-    return next((int(count) for count in counts if count.isascii() and count.isdigit() and int(count) > 0), None)
-
-
-def _find(peer: Peer, identifier: Dataset, timeout_s: float) -> list[Mapping[int, str]]:
-    matches: list[Mapping[int, str]] = []
-    with associate(peer, [Proposed(1, STUDY_ROOT_FIND, (EXPLICIT, IMPLICIT))], timeout_s) as association:
-        context = context_for(association, STUDY_ROOT_FIND)
-        command = Command(field=Request.C_FIND, message_id=1, sop_class_uid=STUDY_ROOT_FIND, has_data_set=True)
-        encoded = encode(identifier, context.transfer_syntax == IMPLICIT, True) or b""
-        association.send(context.context_id, command, [encoded])
-        while len(matches) < MOST_MATCHES:
-            response = answer_to(association, command, timeout_s)
-            status = response.command.status or 0
-            data = response.read(LONGEST_MATCH_BYTES)
-            if status not in (Status.PENDING, Status.PENDING_OPTIONAL_KEYS):
-                _check_find(status)
-                return matches
-            matches.append(_top_level(data, context.transfer_syntax))
-        raise ProtocolViolation(f"more than {MOST_MATCHES} matches")
-
-
-def _check_find(status: int) -> None:
-    answer = disposition(status)
-    if answer is Disposition.TRANSIENT:
-        raise Unreachable(f"the peer cannot search now: {status_text(status)}")
-    if answer is Disposition.PERMANENT:
-        raise Refused(f"the peer does not search: {status_text(status)}")
-
-
-def _top_level(data: bytes, transfer_syntax: str) -> dict[int, str]:
-    return {
-        element.tag: data[element.start : element.end].decode("ascii", errors="replace").strip(" \0")
-        for element in walk(data, transfer_syntax)
-        if element.depth == 0
-    }

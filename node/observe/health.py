@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from node.archive.counting import peer_of as archive_peer
 from node.config import Listener, Settings, Tls, Worker, load
 from node.deliver.courier import peer_of
 from node.dimse import scu
@@ -19,7 +20,7 @@ from node.errors import ConfigurationError
 from node.process.heartbeat import pulses
 from node.receive.recovery import is_lost
 from storage import DataFolder, files, open_database
-from storage.engine import quick_check
+from storage.engine import quick_check, version
 from storage.errors import DatabaseUnusable, FolderInUse, FolderUnusable, StorageError
 from storage.schema import HEAD
 
@@ -119,8 +120,7 @@ def _database(folder: DataFolder) -> Fact:
         db = open_database(folder)
         try:
             quick_check(db)
-            with db.reading() as connection:
-                sqlite = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+            kind = version(db)
         finally:
             db.close()
     except DatabaseUnusable as error:
@@ -128,7 +128,7 @@ def _database(folder: DataFolder) -> Fact:
     except StorageError as error:
         return Fact("database", "trouble", str(error))
     size_mib = folder.database.stat().st_size / 2**20
-    return Fact("database", "ok", f"whole, {size_mib:.1f} MiB, schema {HEAD}, SQLite {sqlite}")
+    return Fact("database", "ok", f"whole, {size_mib:.1f} MiB, schema {HEAD}, {kind}")
 
 
 def _processes(folder: DataFolder) -> list[Fact]:
@@ -218,10 +218,8 @@ def _model(worker: Worker) -> Iterable[Fact]:
 
 def _peers(settings: Settings) -> Iterable[Fact]:
     peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
-    source = settings.completeness.count_source
-    if source is not None:
-        peer = Peer(source.ae_title, source.host, source.port, settings.listener.ae_title)
-        peers.append(("count source", peer))
+    if settings.archive is not None:
+        peers.append(("archive", archive_peer(settings.archive, settings)))
     if not settings.destinations:
         yield Fact("destinations", "warning", "there are none: results stay in the data folder")
     with ThreadPoolExecutor(max(1, len(peers))) as pool:

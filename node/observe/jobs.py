@@ -12,7 +12,7 @@ from typing import Any
 from node.process.heartbeat import pulse, pulses
 from node.work.messages import Progress
 from node.work.outcome import Outcome
-from storage import Database, outbox, queue, studies
+from storage import Database, DataFolder, outbox, queue, studies
 from storage import events as events_table
 from storage.records import Delivery, Event, Job, Result, Study
 from storage.states import JobState
@@ -68,24 +68,26 @@ class JobFacts:
         }
 
 
-def of_queue(db: Database, now: datetime, *, states: Collection[JobState] | None, limit: int) -> QueueFacts:
+def of_queue(
+    folder: DataFolder, db: Database, now: datetime, *, states: Collection[JobState] | None, limit: int
+) -> QueueFacts:
     """The newest jobs, only those in `states` where given; then without the studies that are still received."""
     return QueueFacts(
         at=now,
         jobs=queue.listing(db, states=states, limit=limit),
         receiving=[] if states else studies.receiving(db),
         counts=queue.counts(db),
-        destinations=destinations(db),
+        destinations=destinations(folder),
     )
 
 
-def of_job(db: Database, job_id: int, now: datetime) -> JobFacts:
+def of_job(folder: DataFolder, db: Database, job_id: int, now: datetime) -> JobFacts:
     """Raises NotFound."""
     job = queue.get(db, job_id)
     return JobFacts(
         at=now,
         job=job,
-        progress=progress(db, job),
+        progress=progress(folder, job),
         study=studies.get(db, job.study_instance_uid),
         outcome=Outcome.from_row(job.outcome),
         results=outbox.results_of_job(db, job_id),
@@ -94,20 +96,20 @@ def of_job(db: Database, job_id: int, now: datetime) -> JobFacts:
     )
 
 
-def progress(db: Database, job: Job) -> Progress | None:
+def progress(folder: DataFolder, job: Job) -> Progress | None:
     """How far its worker is; None when the job does not run, or its worker gives no sign of life."""
     if job.state is not JobState.RUNNING:
         return None
-    signs = (each for each in pulses(db.folder.path("locks")) if each.beats)
+    signs = (each for each in pulses(folder.path("locks")) if each.beats)
     facts = next((each.facts for each in signs if each.facts.get("job") == job.job_id), None)
     if facts is None or "stage" not in facts:
         return None
     return Progress(stage=facts["stage"], done=facts.get("done", 0), of=facts.get("of", 0))
 
 
-def destinations(db: Database) -> dict[str, str]:
+def destinations(folder: DataFolder) -> dict[str, str]:
     """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
-    office = pulse(db.folder.path("locks"), "office")
+    office = pulse(folder.path("locks"), "office")
     return dict(office.facts.get("destinations", {})) if office and office.beats else {}
 
 

@@ -55,9 +55,12 @@ class QuietClock:
         self._watched_at: float | None = None
 
     def until(
-        self, studies: Iterable[Study], now: datetime, monotonic_s: float, *, listening: bool = True
+        self, studies: Iterable[Study], now: datetime, monotonic_s: float, *, listened_s: float = float("inf")
     ) -> dict[str, datetime]:
-        """For each study, its last instance's time plus the silence since: the `now` for `is_complete`."""
+        """For each study, its last instance's time plus the silence since: the `now` for `is_complete`.
+
+        `listened_s` is how long senders have been able to reach us; 0 while they cannot.
+        """
         watched_s = float("inf") if self._watched_at is None else monotonic_s - self._watched_at
         self._watched_at = monotonic_s
         before, self._since = self._since, {}
@@ -65,13 +68,12 @@ class QuietClock:
         for study in studies:
             uid, version = study.study_instance_uid, (study.revision, study.instances)
             known = before.get(uid)
-            if not listening:
-                since = monotonic_s
-            elif known is not None and known[0] == version:
+            if known is not None and known[0] == version:
                 since = known[1]
             else:
                 unseen_s = (now - study.last_received_at).total_seconds()
                 since = monotonic_s - min(max(unseen_s, 0.0), watched_s)
+            since = max(since, monotonic_s - listened_s)
             self._since[uid] = (version, since)
             ends[uid] = study.last_received_at + timedelta(seconds=monotonic_s - since)
         return ends

@@ -99,7 +99,7 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
 def _register(folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
     try:
-        registration = instances.register(db, new, expected_instances=header.study_related_instances, now=now)
+        registration = instances.register(db, folder, new, expected_instances=header.study_related_instances, now=now)
     except StorageError:
         with suppress(StorageError):
             files.discard(folder, db, new.path)

@@ -46,12 +46,12 @@ def is_lost(folder: DataFolder) -> bool:
 def rebuild(folder: DataFolder, now: datetime) -> tuple[Path | None, int]:
     """Put the database aside and make a new one from the stored files: where the old one is, and how many instances.
 
-    Raises FolderInUse when any part of the node runs.
+    Raises FolderInUse, which says who, when any part of the node runs or a command has the database open.
     """
     folder.create()
-    with folder.lock("service"), folder.lock("listener"), folder.lock("office"), folder.lock("worker-1"):
+    with folder.alone():
         aside = set_aside(folder, now.strftime("%Y%m%dT%H%M%SZ")) if folder.database.exists() else None
-        db = open_database(folder, rebuild=True)
+        db = open_database(folder, rebuild=True, alone=True)
         try:
             return aside, adopt_orphans(folder, db, now)
         finally:
@@ -71,7 +71,7 @@ def adopt_orphans(folder: DataFolder, db: Database, now: datetime) -> int:
         except (FileAltered, Unparsable, OSError):
             log.exception("a stored file is no instance, and stays without a row", path=path)
             continue
-        if instances.register(db, instance, expected_instances=expected, now=now) is Registration.NEW:
+        if instances.register(db, folder, instance, expected_instances=expected, now=now) is Registration.NEW:
             adopted += 1
         else:
             files.discard(folder, db, path)

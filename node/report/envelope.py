@@ -19,9 +19,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from model.types import ModelId
 from node.config import Destination, Results
 from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.uids import is_uid
 from node.report import codes
 from node.report.identity import da, derived_uid, digest, dt, local_time, tm
-from node.report.source import Reference, Source, encoded, is_uid, keep_bytes, take_identity, written
+from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
 
 PRODUCT = "NeuroSSL Node"
 META_STARTS = 128 + 4 + 12  # after preamble, "DICM", and the group length (its last 4 bytes) that counts the rest

@@ -6,7 +6,6 @@ it. The price: every text of our own in these objects is ASCII, which reads the 
 sets.
 """
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
+from node.dicom.uids import is_uid
 from node.errors import MixedPatients, UnreadableInstance
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
@@ -42,7 +42,6 @@ WHERE_PRESENT = (
 )
 CARRIED = PATIENT + STUDY + WHERE_PRESENT
 CharacterSet = str | list[str]
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 @dataclass(frozen=True, order=True)
@@ -109,15 +108,6 @@ def uid_of(header: Dataset, keyword: str) -> str:
     if not is_uid(text):
         raise UnreadableInstance(f"an instance of this study has no valid {keyword}")
     return text
-
-
-def is_uid(text: str) -> bool:
-    """Digits and single dots, 64 characters at most; leading zeros, which PS3.5 9.1 forbids, are too common to refuse.
-
-    >>> is_uid("1.2.03"), is_uid("1..2"), is_uid("../etc")
-    (True, False, False)
-    """
-    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 def encoded(header: Dataset, keyword: str) -> bytes:

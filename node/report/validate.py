@@ -19,9 +19,10 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ParametricMapStorage, SecondaryCaptureImageStorage
 from pydicom.valuerep import validate_value
 
+from node.dicom.uids import is_uid
 from node.errors import InvalidResult
 from node.report.iod import IODS
-from node.report.source import CARRIED, TYPE_2, Reference, Source, carried, integer, is_uid, uid_of, written
+from node.report.source import CARRIED, TYPE_2, Reference, Source, carried, integer, uid_of, written
 from node.report.template import items, tree_findings
 
 CARRIED_TAGS = frozenset(Tag(keyword) for keyword in CARRIED)

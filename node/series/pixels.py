@@ -1,7 +1,6 @@
 """Pixel data of one file -> its frames, with every size checked before anything is allocated or decoded."""
 
 import io
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pydicom.uid import (
 )
 
 from node.dicom.frames import count
+from node.dicom.uids import is_uid
 from node.dicom.values import BROKEN, items, number, text
 from node.errors import UnreadableInstance
 
@@ -97,7 +97,7 @@ def transfer_syntax(header: Dataset) -> UID:
     meta = getattr(header, "file_meta", None)
     stated = text(meta, "TransferSyntaxUID") if meta is not None else ""
     if stated and stated not in AllTransferSyntaxes:
-        named = f" {stated[:64]}" if re.fullmatch(r"[0-9.]+", stated) else ""
+        named = f" {stated}" if is_uid(stated) else ""
         raise UnreadableInstance(f"unknown transfer syntax{named}")
     if stated:
         return UID(stated)

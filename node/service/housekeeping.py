@@ -7,32 +7,36 @@ Each act is safe to be run at any time, twice, or by an office that has just bee
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 
-from node.config import CountSource, Settings
+from node.archive.counting import Counting, peer_of
+from node.archive.fetching import Fetcher, Fetching
+from node.config import Settings
 from node.deliver.courier import refuse_unconfigured
-from node.dimse import scu
-from node.dimse.scu import Peer
-from node.errors import NodeError
 from node.observe import audit_message
 from node.observe.audit import Trail
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
+from node.service.listener import on_store
 from node.service.scheduler import Act
 from storage import Database, DataFolder, files, queue, retention, studies, watermarks
-from storage.errors import FolderInUse, NotFound
+from storage.errors import FolderInUse
 from storage.records import Study
 
 log = structlog.get_logger()
 
-COUNT_EVERY_S = 15.0
 SILENT_S = 5.0  # it gives a sign of life every second
+FOR_EVER = float("inf")
 
 
 def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> tuple[Act, ...]:
     """Everything that the office does from time to time; `trail` hears of what is deleted."""
-    watch = CompletenessWatch(settings, folder, db)
+    archived = _of_archive(settings, folder, db)
+    fetching = None if archived is None else archived.fetching
+    watch = CompletenessWatch(settings, folder, db, fetching=fetching)
     found = [
         Act("completeness", 0.25, watch.look),
         Act("leases", 10, lambda: give_back_leases(db)),
@@ -42,23 +46,57 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
         Act("watermark", 60, lambda: make_room(settings, folder, db, trail)),
         Act("disk", 60, lambda: warn_of_full_disk(settings, folder)),
     ]
-    source = settings.completeness.count_source
-    if source is not None:
-        found.append(Act("counting", 5, Counting(settings, source, db).ask))
+    if archived is not None:
+        found.append(Act("counting", 5, archived.counting.ask))
+    if fetching is not None:
+        found.append(Act("fetching", 1, fetching.work))
     return tuple(found)
+
+
+class OfArchive(NamedTuple):
+    """What is done with the archive; it may be that it is only asked."""
+
+    counting: Counting
+    fetching: Fetching | None
+
+
+def _of_archive(settings: Settings, folder: DataFolder, db: Database) -> OfArchive | None:
+    archive, timeout_s = settings.archive, settings.delivery.timeout_s
+    if archive is None:
+        return None
+    peer = peer_of(archive, settings)
+    fetching = None
+    if archive.fetch != "never":
+        fetcher = Fetcher(
+            peer,
+            db,
+            partial(on_store, folder, db, settings),
+            method=archive.fetch,
+            own_ae_title=settings.listener.ae_title,
+            timeout_s=timeout_s,
+            pause_s=archive.pause_s,
+        )
+        fetching = Fetching(fetcher)
+    return OfArchive(Counting(peer, timeout_s, db), fetching)
 
 
 class CompletenessWatch:
     """Finds the studies that are complete, and queues the job of each."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, db: Database, monotonic: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        db: Database,
+        monotonic: Callable[[], float] = time.monotonic,
+        fetching: Fetching | None = None,
     ) -> None:
-        """`monotonic` is the clock that nobody can set."""
+        """`monotonic` is the clock that nobody can set; `fetching` brings what a silent study lacks."""
         self._settings = settings
         self._folder = folder
         self._db = db
         self._monotonic = monotonic
+        self._fetching = fetching
         self._quiet = completeness.QuietClock()
         self._deaf_since_s: float | None = None
 
@@ -66,7 +104,7 @@ class CompletenessWatch:
         """Once around."""
         receiving, now_s = studies.receiving(self._db), self._monotonic()
         listener = pulse(self._folder.path("locks"), "listener") if receiving else None
-        ends = self._quiet.until(receiving, _now(), now_s, listening=self._is_listening(listener, now_s))
+        ends = self._quiet.until(receiving, _now(), now_s, listened_s=self._listened_s(listener, now_s))
         open_senders = set(listener.facts.get("senders", ())) if listener and listener.beats else set()
         for study in receiving:
             rule = completeness.is_complete(
@@ -76,17 +114,18 @@ class CompletenessWatch:
                 open_senders=open_senders,
                 patience_s=self._settings.listener.idle_timeout_s,
             )
-            if rule is not None:
-                self._queue(study, rule)
+            lacking = self._fetching.lacks(study) if rule is not None and self._fetching is not None else ""
+            if rule is not None and lacking is not None:
+                self._queue(study, f"{rule}{lacking}")
 
-    def _is_listening(self, listener: Pulse | None, now_s: float) -> bool:
-        """Whether senders can reach us. A listener that stays away holds up no study for ever."""
+    def _listened_s(self, listener: Pulse | None, now_s: float) -> float:
+        """How long senders have been able to reach us. A listener that stays away holds up no study for ever."""
         if listener is None or (listener.state == "ready" and listener.age_s < SILENT_S and self._is_held("listener")):
             self._deaf_since_s = None
-            return True
+            return FOR_EVER if listener is None else listener.facts.get("listening_s", FOR_EVER) + listener.age_s
         if self._deaf_since_s is None:
             self._deaf_since_s = now_s
-        return now_s - self._deaf_since_s > self._settings.listener.idle_timeout_s
+        return FOR_EVER if now_s - self._deaf_since_s > self._settings.listener.idle_timeout_s else 0.0
 
     def _is_held(self, lock: str) -> bool:
         try:
@@ -101,37 +140,6 @@ class CompletenessWatch:
             log.info(
                 "study complete", study=study.study_instance_uid, revision=job.revision, job_id=job.job_id, rule=rule
             )
-
-
-class Counting:
-    """Asks a peer by C-FIND how many instances each study that is being received has."""
-
-    def __init__(self, settings: Settings, source: CountSource, db: Database) -> None:
-        """Nothing is asked before `ask`."""
-        self._peer = Peer(source.ae_title, source.host, source.port, settings.listener.ae_title, None)
-        self._timeout_s = settings.delivery.timeout_s
-        self._db = db
-        self._asked: dict[str, tuple[int, float]] = {}
-
-    def ask(self) -> None:
-        """Once around; a study is asked for again when it has grown, and not too often."""
-        now_s = time.monotonic()
-        receiving = {study.study_instance_uid: study for study in studies.receiving(self._db)}
-        self._asked = {uid: asked for uid, asked in self._asked.items() if uid in receiving}
-        for uid, study in receiving.items():
-            instances, at_s = self._asked.get(uid, (0, float("-inf")))
-            if study.instances == instances or now_s - at_s < COUNT_EVERY_S:
-                continue
-            self._asked[uid] = (study.instances, now_s)
-            try:
-                expected = scu.count_instances(self._peer, uid, self._timeout_s)
-                if expected is not None and expected != study.expected_instances:
-                    studies.set_expected(self._db, uid, expected)
-            except NotFound:
-                continue
-            except NodeError as error:
-                log.warning("instances not counted", peer=str(self._peer), reason=str(error))
-                return
 
 
 def give_back_leases(db: Database) -> None:

@@ -1,6 +1,7 @@
 """`neurossl listen`: the Storage SCP as a process; instances go to the data folder, reports to their deliveries."""
 
 import threading
+import time
 from datetime import UTC, datetime
 from functools import partial
 
@@ -38,8 +39,10 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         acceptor = Acceptor(settings.listener, admission, store, partial(on_commitment, db, settings))
         acceptor.witness = reception
         server = Server(settings.listener, acceptor)
+        began_s = time.monotonic()
         while not stop.is_set():
-            heart.beat("ready", host=settings.listener.host, port=server.port, senders=admission.senders)
+            facts = {"senders": admission.senders, "listening_s": time.monotonic() - began_s}
+            heart.beat("ready", host=settings.listener.host, port=server.port, **facts)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)

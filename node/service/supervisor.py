@@ -142,6 +142,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     folder.create()
     with (
         folder.lock("service"),
+        folder.in_use(),
         Heartbeat(folder.path("locks"), "service") as heart,
         trail_of(settings, "service") as trail,
     ):

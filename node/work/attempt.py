@@ -22,7 +22,7 @@ from node.retry import delay_s, spread
 from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Progress, Said, StoredInstance, Task
 from node.work.outcome import Outcome
-from storage import Database, instances, outbox, queue
+from storage import Database, DataFolder, instances, outbox, queue
 from storage.errors import ResultConflict
 from storage.outbox import NewDelivery
 from storage.records import Job, Proof
@@ -159,11 +159,11 @@ class Attempt:
             for each in analysed.results
             for name in each.destinations
         ]
-        row = self._row(analysed.outcome)
+        row, folder = self._row(analysed.outcome), DataFolder(self._settings.data_folder)
         try:
             self._persist(
                 lambda: outbox.complete(
-                    self._db, job, analysed.state, results, deliveries, row, analysed.reason, _now()
+                    self._db, folder, job, analysed.state, results, deliveries, row, analysed.reason, _now()
                 )
             )
         except ResultConflict as conflict:

@@ -83,11 +83,15 @@ NEXT = count(1_000_000)
 
 
 def register(db: Database) -> None:
-    instances.register(db, stored.instance(next(NEXT), study="1.3"), expected_instances=None, now=NOW)
+    instances.register(
+        db, stored.folder(db), stored.instance(next(NEXT), study="1.3"), expected_instances=None, now=NOW
+    )
 
 
 def register_again(db: Database) -> None:
-    instances.register(db, stored.instance(1, study="1.2.1", sha256=f"{1:064x}"), expected_instances=None, now=NOW)
+    instances.register(
+        db, stored.folder(db), stored.instance(1, study="1.2.1", sha256=f"{1:064x}"), expected_instances=None, now=NOW
+    )
 
 
 def claim_nothing(db: Database) -> None:
@@ -112,12 +116,12 @@ def list_jobs(db: Database) -> None:
 
 def work_on_a_study(db: Database) -> None:
     uid = f"1.4.{next(NEXT)}"
-    instances.register(db, stored.instance(1, study=uid), expected_instances=None, now=NOW)
+    instances.register(db, stored.folder(db), stored.instance(1, study=uid), expected_instances=None, now=NOW)
     job = studies.mark_stable(db, studies.get(db, uid), "", 3, NOW)
     claimed = queue.claim(db, "worker:1", 60, NOW)
     assert job is not None
     assert claimed is not None
-    outbox.complete(db, claimed, JobState.REPORTED, [], [], {}, "", NOW)
+    outbox.complete(db, stored.folder(db), claimed, JobState.REPORTED, [], [], {}, "", NOW)
 
 
 ACTS = [

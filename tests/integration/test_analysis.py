@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from storage.records import Result
 from storage.states import JobState
 from tests import factories
 
+pytestmark = pytest.mark.slow
+
 CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
 
 
@@ -31,13 +32,6 @@ CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
 def predictor() -> Predictor:
     small = Architecture(embed_dim=24, depth=2, num_heads=2, covariance_dim=4)
     return Predictor(Bundle.untrained(preset=small), device="cpu", precision="float32", threads=1)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    made = DataFolder(tmp_path / "data")
-    made.create()
-    return made
 
 
 def stored(folder: DataFolder, datasets: Sequence[Dataset]) -> tuple[StoredInstance, ...]:

@@ -64,12 +64,10 @@ def test_everything_in_order_is_exit_code_0_and_a_line_each(configure: Any, tmp_
 
 
 def test_a_peer_that_does_not_answer_is_trouble(configure: Any) -> None:
-    config = configure(
-        destinations=pacs(1), completeness={"count_source": {"ae_title": "PACS", "host": "127.0.0.1", "port": 1}}
-    )
+    config = configure(destinations=pacs(1), archive={"ae_title": "PACS", "host": "127.0.0.1", "port": 1})
     assert run("check", "--config", config).exit_code == 1
     found = facts(config)
-    for name in ("destination pacs", "count source"):
+    for name in ("destination pacs", "archive"):
         assert found[name] == ("trouble", "PACS@127.0.0.1:1: no connection: Connection refused")
 
 

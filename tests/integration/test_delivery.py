@@ -36,7 +36,7 @@ def reported(db: Database, study: str = "1.2.3", names: tuple[str, ...] = ("pacs
     job = stored.claimed(db, now=now())
     results = [_encoded(db, job, ordinal) for ordinal in range(CAPTURES + 1)]
     deliveries = [NewDelivery(each.sop_instance_uid, name, proof) for each in results for name in names]
-    return outbox.complete(db, job, JobState.REPORTED, results, deliveries, {}, "encoded", now())
+    return outbox.complete(db, stored.folder(db), job, JobState.REPORTED, results, deliveries, {}, "encoded", now())
 
 
 def _encoded(db: Database, job: Job, ordinal: int) -> Result:
@@ -50,7 +50,7 @@ def _encoded(db: Database, job: Job, ordinal: int) -> Result:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
-    file = files.write(db.folder, dataset.SOPInstanceUID, [buffer.getvalue()], area="results")
+    file = files.write(stored.folder(db), dataset.SOPInstanceUID, [buffer.getvalue()], area="results")
     kind = "sr_comprehensive" if report else "overlay"
     uids = str(dataset.SOPInstanceUID), str(dataset.SOPClassUID), str(dataset.SeriesInstanceUID)
     return Result(*uids, job.job_id, kind, ordinal, file.path, file.sha256, file.size_bytes)
@@ -67,11 +67,11 @@ def courier(
     chosen = {"backoff_s": 0.05, "maximum_backoff_s": 0.2, "timeout_s": 2.0, "commitment_timeout_s": 600.0, **delivery}
     configured = Configured(name=name, ae_title="PACS", host="127.0.0.1", port=port, proof=proof)  # type: ignore[arg-type]
     settings = Settings(
-        data_folder=db.folder.root,
+        data_folder=stored.folder(db).root,
         delivery=DeliverySettings(**chosen),  # type: ignore[arg-type]
         destinations=(configured,),
     )
-    return Courier(configured, settings, db.folder, db, stop or threading.Event())
+    return Courier(configured, settings, stored.folder(db), db, stop or threading.Event())
 
 
 def carry(carrier: Courier, db: Database, job: Job, *until: JobState) -> Job:
@@ -99,6 +99,18 @@ def test_results_go_over_one_association_captures_first_and_the_report_last(db: 
     assert {each.attempt for each in outbox.of_job(db, job.job_id)} == {1}
 
 
+def test_each_of_two_destinations_gets_everything_once_over_one_association(db: Database) -> None:
+    job = reported(db, names=("one", "two"))
+    with destination() as one, destination() as two:
+        courier(db, one.port, "one").round()
+        assert two.uids == []
+        courier(db, two.port, "two").round()
+    for pacs in (one, two):
+        assert pacs.associations == 1
+        assert [uid for uid, _ in pacs.stored] == [f"2.25.{job.job_id}.{ordinal}" for ordinal in range(CAPTURES + 1)]
+    assert {each.attempt for each in outbox.of_job(db, job.job_id)} == {1}
+
+
 def test_the_bytes_of_the_file_are_what_arrives(db: Database) -> None:
     reported(db)
     with destination() as pacs:
@@ -106,7 +118,7 @@ def test_the_bytes_of_the_file_are_what_arrives(db: Database) -> None:
     for uid, content in pacs.stored:
         result = outbox.result(db, uid)
         assert result is not None
-        assert db.folder.path(result.path).read_bytes().endswith(content)
+        assert stored.folder(db).path(result.path).read_bytes().endswith(content)
 
 
 def test_a_destination_that_is_down_is_tried_until_it_is_up_and_costs_one_try_a_round(db: Database) -> None:
@@ -163,7 +175,7 @@ def test_a_refused_result_fails_its_job_after_a_few_tries_and_holds_up_no_other(
         assert tries.count(f"2.25.{bad.job_id}.1") == 3
         assert f"0x{status:04X}" in failed.reason
         pacs.answer = lambda uid: 0x0000
-        queue.retry(db, bad.job_id, now())
+        queue.retry(db, stored.folder(db), bad.job_id, now())
         carry(carrier, db, bad, JobState.DONE)
     assert pacs.uids.count(f"2.25.{bad.job_id}.1") == 1
 
@@ -180,7 +192,7 @@ def test_a_destination_that_takes_no_captures_gets_the_report_without_a_long_wai
 def test_an_altered_file_is_kept_back_and_never_sent(db: Database) -> None:
     job = reported(db)
     bad = outbox.results_of_job(db, job.job_id)[1]
-    path = db.folder.path(bad.path)
+    path = stored.folder(db).path(bad.path)
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     with destination() as pacs:
         carry(courier(db, pacs.port), db, job, JobState.FAILED)

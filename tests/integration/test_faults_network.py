@@ -1,6 +1,6 @@
 """What a peer or the network can do to the listener, and that everybody else is served all the while.
 
-Rows of the fault model: P1 to P7, F1 to F3, F10, F21, F50 to F60, F80, F91. Deadlines are shortened; sizes are not.
+Rows of tests/FAULTS.md: F1 to F3, F10, F21, F50 to F60, F80, F91. Deadlines are shortened; sizes are not.
 """
 
 import os
@@ -35,18 +35,6 @@ from tests.unit.test_dimse_elements import nested
 
 QUICK = {"pdu_timeout_s": 1.0}
 FRIENDS = (AllowedPeer(ae_title="TESTER"), AllowedPeer(ae_title="FRIEND"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    database = open_database(folder)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -94,7 +82,7 @@ def settled(server: Server, timeout_s: float = 5) -> bool:
     ids=["silence", "half a header", "half a request", "half a P-DATA", "half a long request"],
 )
 def test_stalled_peers_take_no_place_and_are_dropped(stall: bytes) -> None:
-    """P1, F51, F52: sixty of them, with place for twenty."""
+    """F51, F52: sixty of them, with place for twenty."""
     with wire.listener(allow=FRIENDS, **QUICK) as server, ExitStack() as crowd:
         stalled = [crowd.enter_context(wire.Peer(server.port)) for _ in range(60)]
         for peer in stalled:
@@ -106,7 +94,7 @@ def test_stalled_peers_take_no_place_and_are_dropped(stall: bytes) -> None:
 
 
 def test_peers_that_stall_within_an_association_are_dropped() -> None:
-    """P1: as many as there are places."""
+    """F51: as many as there are places."""
     named = {"e0002": wire.MR, "e1000": "1.2.3"}
     with wire.listener(allow=FRIENDS, maximum_associations_per_peer=19, **QUICK) as server, ExitStack() as crowd:
         stalled = [crowd.enter_context(wire.Peer(server.port)) for _ in range(19)]
@@ -146,7 +134,7 @@ def test_an_idle_association_is_ended() -> None:
 @pytest.mark.parametrize("established", [False, True])
 @pytest.mark.parametrize("length", [LONGEST_PDU_BYTES + 1, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_an_oversize_pdu_is_refused_by_its_header(length: int, established: bool) -> None:
-    """P2, F55: A-ABORT, provider, invalid PDU parameter; and nothing of it is kept."""
+    """F55: A-ABORT, provider, invalid PDU parameter; and nothing of it is kept."""
     before = memory_mib()
     with wire.listener(allow=FRIENDS) as server, wire.Peer(server.port) as peer:
         if established:
@@ -174,7 +162,7 @@ def test_the_abort_says_why() -> None:
 def test_a_data_set_beyond_the_limit_is_cut_off_and_leaves_nothing(
     folder: DataFolder, db: Database, dataset: Dataset
 ) -> None:
-    """P3, F56: a stream without end, with a limit of 4 MiB."""
+    """F56: a stream without end, with a limit of 4 MiB."""
     del dataset.PixelData
     named = {"e0002": dataset.SOPClassUID, "e1000": dataset.SOPInstanceUID}
     before = memory_mib()
@@ -222,7 +210,7 @@ def test_a_large_instance_goes_through_in_little_memory(folder: DataFolder, db: 
 
 
 def test_probes_that_connect_and_go_take_no_place() -> None:
-    """P6: a load balancer's health check, three hundred times."""
+    """F52: a load balancer's health check, three hundred times."""
     with wire.listener(allow=FRIENDS, maximum_associations=2) as server:
         for _ in range(300):
             wire.Peer(server.port).socket.close()
@@ -234,6 +222,7 @@ def test_probes_that_connect_and_go_take_no_place() -> None:
         assert is_served(server)
 
 
+@pytest.mark.slow
 def test_a_thousand_associations_leave_nothing_behind() -> None:
     """Neither threads nor descriptors nor memory; every third ends without a word."""
     descriptors = Path("/proc/self/fd")
@@ -259,7 +248,7 @@ def test_a_thousand_associations_leave_nothing_behind() -> None:
 
 
 def test_two_hundred_requests_at_once_are_all_answered() -> None:
-    """P7, F53: those over the limit hear 2/3/2, those inside notice nothing, and afterwards there is place again."""
+    """F53: those over the limit hear 2/3/2, those inside notice nothing, and afterwards there is place again."""
 
     def ask(port: int) -> tuple[int, int, int] | None:
         with wire.Peer(port, timeout_s=30) as peer:
@@ -528,7 +517,7 @@ def test_lying_image_sizes_are_stored_as_they_are(folder: DataFolder, db: Databa
 
 
 def test_silent_tls_clients_do_not_stop_the_others(tmp_path: Path) -> None:
-    """P5, F69: fifty who never shake hands."""
+    """F69: fifty who never shake hands."""
     from tests.integration.test_listener import certificate, tls_of
 
     node, pacs = certificate(tmp_path, "node"), certificate(tmp_path, "pacs")
@@ -542,6 +531,7 @@ def test_silent_tls_clients_do_not_stop_the_others(tmp_path: Path) -> None:
         assert monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_a_killed_listener_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
     """F1 to F3: kill -9 at some moment, three times; what was acknowledged is there, and sending again is success."""
     series = factories.mr_series(slices=40, rows=32, columns=32)

@@ -1,20 +1,18 @@
 """The periodic acts of the office, each on a real database."""
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydicom import Dataset
-from pynetdicom import AE, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+import pytest
 
-from node.config import CountSource, Settings
+from node.archive.fetching import Fetching
+from node.config import Settings
 from node.process.heartbeat import Heartbeat
-from node.service.housekeeping import CompletenessWatch, Counting, acts, give_back_leases, retire, sweep
+from node.service.housekeeping import CompletenessWatch, acts, give_back_leases, retire, sweep
 from node.service.scheduler import Act, Scheduler
-from storage import Database, queue, studies
-from storage.states import JobState, StudyState
+from storage import Database, queue
+from storage.states import JobState
 from tests import stored
 from tests.destination import wait_until
 
@@ -33,9 +31,9 @@ class Clock:
         return self.s
 
 
-def watch(db: Database, clock: Clock, **completeness: Any) -> CompletenessWatch:
-    settings = Settings(data_folder=db.folder.root, completeness={"quiet_period_s": 60, **completeness})
-    return CompletenessWatch(settings, db.folder, db, clock)
+def watch(db: Database, clock: Clock, fetching: Fetching | None = None, **completeness: Any) -> CompletenessWatch:
+    settings = Settings(data_folder=stored.folder(db).root, completeness={"quiet_period_s": 60, **completeness})
+    return CompletenessWatch(settings, stored.folder(db), db, clock, fetching)
 
 
 def test_a_study_that_fell_silent_is_queued_once(db: Database) -> None:
@@ -72,7 +70,7 @@ def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None
     clock = Clock()
     look = watch(db, clock).look
     stored.received(db, 1, now=now() - timedelta(hours=1))
-    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
         for clock.s in (0, 50, 100):  # it is starting
             look()
         listener.beat("ready")
@@ -88,11 +86,22 @@ def test_a_study_does_not_fall_silent_while_nobody_listens(db: Database) -> None
     assert len(queue.listing(db)) == 1
 
 
+@pytest.mark.parametrize(("listening_s", "jobs"), [(2.0, 0), (61.0, 1)])
+def test_after_a_restart_silence_counts_from_when_senders_could_reach_us_again(
+    db: Database, listening_s: float, jobs: int
+) -> None:
+    stored.received(db, 1, now=now() - timedelta(hours=1))
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
+        listener.beat("ready", listening_s=listening_s)
+        watch(db, Clock()).look()
+    assert len(queue.listing(db)) == jobs
+
+
 def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:
     clock = Clock()
     look = watch(db, clock).look
     stored.received(db, 1, now=now(), sender="SCANNER")
-    with Heartbeat(db.folder.path("locks"), "listener") as listener, db.folder.lock("listener"):
+    with Heartbeat(stored.folder(db).path("locks"), "listener") as listener, stored.folder(db).lock("listener"):
         listener.beat("ready", senders=["SCANNER"])
         look()
         clock.s = 100
@@ -102,43 +111,6 @@ def test_an_open_association_of_its_sender_delays_a_study(db: Database) -> None:
         listener.beat("ready", senders=[])
         look()
         assert len(queue.listing(db)) == 1
-
-
-def test_a_peer_is_asked_how_many_instances_a_study_has(db: Database) -> None:
-    asked: list[str] = []
-
-    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        asked.append(str(event.identifier.StudyInstanceUID))
-        match = Dataset()
-        match.QueryRetrieveLevel, match.StudyInstanceUID = "STUDY", asked[-1]
-        match.NumberOfStudyRelatedInstances = 2
-        yield 0xFF00, match
-
-    ae = AE("PACS")
-    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
-    assert server is not None
-    source = CountSource(ae_title="PACS", host="127.0.0.1", port=server.server_address[1])
-    counting = Counting(Settings(data_folder=db.folder.root), source, db)
-    try:
-        stored.received(db, 1, now=now())
-        counting.ask()
-        counting.ask()  # nothing new: not asked again
-        assert asked == [stored.STUDY]
-        assert studies.get(db, stored.STUDY).expected_instances == 2
-        stored.received(db, 2, now=now())
-        watch(db, Clock()).look()
-        assert studies.get(db, stored.STUDY).state is StudyState.STABLE
-        assert "2 instances" in queue.listing(db)[0].reason
-    finally:
-        server.shutdown()
-
-
-def test_a_peer_that_does_not_count_delays_nothing(db: Database) -> None:
-    stored.received(db, 1, now=now())
-    source = CountSource(ae_title="PACS", host="127.0.0.1", port=1)
-    Counting(Settings(data_folder=db.folder.root), source, db).ask()
-    assert studies.get(db, stored.STUDY).expected_instances is None
 
 
 def test_a_lease_that_ended_goes_back(db: Database) -> None:
@@ -152,9 +124,9 @@ def test_a_lease_that_ended_goes_back(db: Database) -> None:
 def test_retention_and_sweep_take_only_what_has_ended(db: Database) -> None:
     ended = stored.delivered(db, study="1.2.1")
     waiting = stored.reported(db, study="1.2.2")
-    settings = Settings(data_folder=db.folder.root, retention={"keep_studies_days": 0, "keep_results_days": 0})
-    retire(settings, db.folder, db)
-    sweep(db.folder, db)
+    settings = Settings(data_folder=stored.folder(db).root, retention={"keep_studies_days": 0, "keep_results_days": 0})
+    retire(settings, stored.folder(db), db)
+    sweep(stored.folder(db), db)
     assert [job.job_id for job in queue.listing(db)] == [waiting.job_id]
     assert ended.job_id != waiting.job_id
 
@@ -166,7 +138,7 @@ def test_every_act_runs_and_a_failing_one_comes_again(db: Database) -> None:
         runs.append(1)
         raise RuntimeError("Doe^Jane")
 
-    real = acts(Settings(data_folder=db.folder.root), db.folder, db)
+    real = acts(Settings(data_folder=stored.folder(db).root), stored.folder(db), db)
     with Scheduler([*real, Act("fails", 0.1, fails)]) as scheduler:
         wait_until(lambda: len(runs) >= 3, "the failing act to come again", 20)
         wait_until(

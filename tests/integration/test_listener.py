@@ -5,7 +5,6 @@ import ssl
 import subprocess
 import threading
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -34,20 +33,8 @@ from node.dimse.contexts import storage_classes
 from node.dimse.status import Status
 from node.errors import ConfigurationError
 from node.receive import intake
-from storage import Database, DataFolder, files, instances, open_database, studies
+from storage import Database, DataFolder, files, instances, studies
 from tests import factories, peers, wire
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    database = open_database(folder)
-    yield database
-    database.close()
 
 
 def storing(folder: DataFolder, db: Database) -> Any:

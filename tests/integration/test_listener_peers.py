@@ -14,25 +14,13 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from node.config import AllowedPeer
 from node.receive import intake
-from storage import Database, DataFolder, files, instances, open_database
+from storage import Database, DataFolder, files, instances
 from tests import factories, peers, wire
 
 pytestmark = pytest.mark.peers
 
 ALLOWED = tuple(AllowedPeer(ae_title=title) for title in ("STORESCU", "ECHOSCU", "DCMSEND", "ORTHANC"))
 IN_JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    database = open_database(folder)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ from node.service.office import CourierLost, run_office
 from storage import Database, files, instances, outbox, queue, studies
 from storage.errors import FolderInUse
 from storage.states import DeliveryState, JobState
-from tests import factories
+from tests import factories, stored
 from tests.destination import destination, wait_until
 from tests.integration.test_delivery import reported
 
 
 def settings(db: Database, port: int = 1) -> Settings:
     pacs = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=port)
-    return Settings(data_folder=db.folder.root, destinations=(pacs,), delivery={"backoff_s": 0.05})
+    return Settings(data_folder=stored.folder(db).root, destinations=(pacs,), delivery={"backoff_s": 0.05})
 
 
 class Running:
@@ -64,8 +64,8 @@ def test_what_a_dead_office_was_sending_goes_again(db: Database) -> None:
 def test_a_file_that_a_crash_left_without_a_row_is_registered_at_the_start(db: Database, tmp_path: Path) -> None:
     series = factories.mr_series(slices=1)
     (path,) = factories.write(series, tmp_path / "made")
-    file = files.write(db.folder, series[0].SOPInstanceUID, [path.read_bytes()])
-    junk = files.write(db.folder, "1.2.3", [b"no instance"])
+    file = files.write(stored.folder(db), series[0].SOPInstanceUID, [path.read_bytes()])
+    junk = files.write(stored.folder(db), "1.2.3", [b"no instance"])
     running = Running(settings(db))
     wait_until(lambda: instances.find(db, series[0].SOPInstanceUID) is not None, "the row", 20)
     running.end()
@@ -73,12 +73,12 @@ def test_a_file_that_a_crash_left_without_a_row_is_registered_at_the_start(db: D
     assert found is not None
     assert (found.path, found.sha256, found.modality) == (file.path, file.sha256, "MR")
     assert studies.get(db, series[0].StudyInstanceUID).instances == 1
-    assert db.folder.path(junk.path).exists()
+    assert stored.folder(db).path(junk.path).exists()
 
 
 def test_one_office_at_a_time(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(role, "HOLDER_LEAVES_WITHIN_S", 0.1)
-    with db.folder.lock("office"), pytest.raises(FolderInUse):
+    with stored.folder(db).lock("office"), pytest.raises(FolderInUse):
         run_office(settings(db), threading.Event())
 
 
@@ -87,11 +87,11 @@ def test_an_office_says_how_its_destinations_and_acts_are(db: Database) -> None:
     running = Running(settings(db))
 
     def trouble() -> str:
-        sign = pulse(db.folder.path("locks"), "office")
+        sign = pulse(stored.folder(db).path("locks"), "office")
         return str(sign.facts.get("destinations", {}).get("pacs")) if sign else ""
 
     wait_until(lambda: "Connection refused" in trouble(), "the trouble to be told", 20)
-    sign = pulse(db.folder.path("locks"), "office")
+    sign = pulse(stored.folder(db).path("locks"), "office")
     assert sign is not None
     assert {"completeness", "retention", "sweep"} <= set(sign.facts["acts"])
     running.end()
@@ -113,7 +113,7 @@ def test_an_error_that_nobody_foresaw_refuses_one_result_and_stops_no_other(
 
     def fails(peer: object, paths: object, timeout_s: float) -> object:
         listed = list(paths)  # type: ignore[call-overload]
-        if any(path == db.folder.path(outbox.results_of_job(db, bad.job_id)[1].path) for path in listed[:1]):
+        if any(path == stored.folder(db).path(outbox.results_of_job(db, bad.job_id)[1].path) for path in listed[:1]):
             raise TypeError("Doe^Jane")
         return send(peer, listed[:1], timeout_s)  # type: ignore[arg-type]
 

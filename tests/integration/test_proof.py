@@ -13,6 +13,7 @@ from node.service.listener import on_commitment, on_store
 from storage import Database, outbox, queue
 from storage.records import Job, Proof
 from storage.states import DeliveryState, JobState
+from tests import stored
 from tests.destination import destination, wait_until
 from tests.integration.test_delivery import CAPTURES, courier, now, reported, states
 
@@ -23,11 +24,11 @@ EVERYTHING = CAPTURES + 1
 @pytest.fixture
 def listener(db: Database) -> Iterator[Server]:
     """Our listener as in service: it takes reports, and results that come back."""
-    settings = Settings(data_folder=db.folder.root)
+    settings = Settings(data_folder=stored.folder(db).root)
     allowed = Listener(port=0, allow=(AllowedPeer(ae_title="PACS"),))
     with start_listener(
         allowed,
-        lambda received: on_store(db.folder, db, settings, received),
+        lambda received: on_store(stored.folder(db), db, settings, received),
         lambda report: on_commitment(db, settings, report),
     ) as server:
         yield server
@@ -108,6 +109,22 @@ def test_a_destination_without_storage_commitment_is_named_as_the_trouble(db: Da
     assert job_state(db, job) is JobState.REPORTED
 
 
+def test_the_trouble_is_over_once_the_destination_takes_the_question(db: Database) -> None:
+    reported(db, proof=Proof.COMMITMENT)
+    with destination(commitment=False) as pacs:
+        carrier = courier(db, pacs.port, proof="commitment")
+        carrier.round()
+        assert carrier.trouble != ""
+    with destination(port=pacs.port) as pacs:
+
+        def asked() -> bool:
+            carrier.round()
+            return len(pacs.asked) > 0
+
+        wait_until(asked, "the question", 20)
+    assert carrier.trouble == ""
+
+
 def test_a_late_or_strange_report_changes_nothing(db: Database) -> None:
     job = reported(db, proof=Proof.COMMITMENT)
     with destination() as pacs:
@@ -168,7 +185,7 @@ def test_a_result_of_ours_that_comes_back_begins_no_new_revision(db: Database, l
     job = reported(db)
     result = outbox.results_of_job(db, job.job_id)[-1]
     peer = scu.Peer("NEUROSSL", "127.0.0.1", listener.port, "PACS")
-    (outcome,) = scu.send(peer, [db.folder.path(result.path)], 5)
+    (outcome,) = scu.send(peer, [stored.folder(db).path(result.path)], 5)
     assert (outcome.accepted, outcome.status) == (True, 0x0000)
     from storage import instances, studies
 

@@ -71,7 +71,9 @@ def a_reported_job(db: Database) -> int:
     job = stored.claimed(db, now=now())
     results = [stored.encoded(db, job, 1), stored.encoded(db, job, 2, "sr_comprehensive")]
     deliveries = [outbox.NewDelivery(each.sop_instance_uid, "pacs") for each in results]
-    outbox.complete(db, job, JobState.REPORTED, results, deliveries, OUTCOME, "high likelihood: 82.3%", now())
+    outbox.complete(
+        db, stored.folder(db), job, JobState.REPORTED, results, deliveries, OUTCOME, "high likelihood: 82.3%", now()
+    )
     return job.job_id
 
 
@@ -126,7 +128,7 @@ def test_the_list_as_json_has_the_promised_keys(db: Database, config: Path) -> N
 
 
 def test_a_destination_that_cannot_be_reached_is_named(db: Database, config: Path) -> None:
-    with Heartbeat(db.folder.path("locks"), "office") as office:
+    with Heartbeat(stored.folder(db).path("locks"), "office") as office:
         office.beat("ready", destinations={"pacs": "no connection: Connection refused", "archive": ""})
         text = run(config).stdout
         assert "destination pacs: no connection: Connection refused" in text
@@ -177,7 +179,7 @@ def test_everything_about_a_job_as_json_is_complete(db: Database, config: Path) 
 
 def test_a_running_job_says_what_it_does(db: Database, config: Path) -> None:
     job = stored.running(db)
-    with Heartbeat(db.folder.path("locks"), "worker-1") as worker:
+    with Heartbeat(stored.folder(db).path("locks"), "worker-1") as worker:
         worker.beat("ready", job=job.job_id, stage="predicts", done=12, of=61)
         assert "predicts, 12 of 61" in run(config, "show", str(job.job_id)).stdout
         found = asked(config, "show", str(job.job_id))["job"]
@@ -197,7 +199,7 @@ def test_a_job_whose_study_retention_took_the_instances_of_is_shown_too(db: Data
     job = stored.delivered(db)
     from storage import retention
 
-    retention.purge_studies(db, db.folder, now() + timedelta(days=1), now())
+    retention.purge_studies(db, stored.folder(db), now() + timedelta(days=1), now())
     assert instances.of_study(db, job.study_instance_uid) == []
     assert run(config, "show", str(job.job_id)).exit_code == 0
 

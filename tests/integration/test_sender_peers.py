@@ -8,7 +8,8 @@ from pydicom import Dataset, dcmread
 
 from node.dimse import commitment
 from node.dimse.commitment import CommitmentReport
-from node.dimse.scu import Peer, count_instances, echo, find_instances, send
+from node.dimse.query import count_instances, find_instances
+from node.dimse.scu import Peer, echo, send
 from node.errors import Refused
 from tests import factories, peers, wire
 
@@ -44,16 +45,15 @@ def test_storescp_with_nagle_on_does_not_hold_us_up(tmp_path: Path) -> None:
 
 def test_dcmqrscp_is_asked_what_it_has(series: list[Dataset], tmp_path: Path) -> None:
     study, group = series[0].StudyInstanceUID, series[0].SeriesInstanceUID
-    uids = {each.SOPInstanceUID for each in series}
     with peers.dcmqrscp(tmp_path) as archive:
         peer = Peer(archive.ae_title, "127.0.0.1", archive.port)
-        assert find_instances(peer, study, group, uids) == set()
+        assert find_instances(peer, study, group) == set()
         assert all(outcome.accepted for outcome in send(peer, files(tmp_path)[:-2], 10))
-        assert find_instances(peer, study, group, uids) == {each.SOPInstanceUID for each in series[:-2]}
+        assert find_instances(peer, study, group) == {each.SOPInstanceUID for each in series[:-2]}
         outcome = commitment.request(peer, "1.2.9", [(wire.MR, series[0].SOPInstanceUID)], 5)
         assert (outcome.accepted, outcome.transient) == (False, False)  # it has no storage commitment
         with pytest.raises(Refused):
-            find_instances(Peer("NOBODY", "127.0.0.1", archive.port), study, group, uids)
+            find_instances(Peer("NOBODY", "127.0.0.1", archive.port), study, group)
 
 
 def test_orthanc_stores_counts_finds_and_commits(series: list[Dataset], tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_orthanc_stores_counts_finds_and_commits(series: list[Dataset], tmp_path
             assert all(outcome.accepted for outcome in send(peer, files(tmp_path), 10))
             assert count_instances(peer, series[0].StudyInstanceUID) == 12
             study, group = series[0].StudyInstanceUID, series[0].SeriesInstanceUID
-            assert len(find_instances(peer, study, group, {each.SOPInstanceUID for each in series})) == 12
+            assert len(find_instances(peer, study, group)) == 12
             outcome = commitment.request(peer, "2.25.4711", references, 5)
             assert outcome.accepted, outcome.text
             (report,) = peers.eventually(lambda: list(reports), "the commitment report")

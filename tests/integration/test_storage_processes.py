@@ -108,7 +108,7 @@ def test_a_study_that_two_peers_send_at_once_is_one_study(tmp_path: Path) -> Non
         "    file = files.write(folder, str(number), [b'data set %d' % number])\n"
         "    about = {'path': file.path, 'sha256': file.sha256, 'size_bytes': file.size_bytes}\n"
         "    record = stored.instance(number, sender=sys.argv[2], **about)\n"
-        "    told.append(instances.register(db, record, expected_instances=None, now=stored.NOW))\n"
+        "    told.append(instances.register(db, folder, record, expected_instances=None, now=stored.NOW))\n"
         "    if told[-1] != 'new': files.discard(folder, db, file.path)\n"
         "print(json.dumps(told))"
     )
@@ -125,7 +125,7 @@ def test_a_study_that_two_peers_send_at_once_is_one_study(tmp_path: Path) -> Non
         study = studies.get(db, STUDY)
         assert (study.instances, set(study.calling_ae_titles)) == (50, {"PACS1", "PACS2"})
         for record in instances.of_study(db, STUDY):
-            files.verify(db.folder, record.path, record.sha256)
+            files.verify(stored.folder(db), record.path, record.sha256)
         assert len(list((tmp_path / "instances").glob("*/*"))) == 50
 
 
@@ -136,7 +136,7 @@ def test_threads_share_a_database(tmp_path: Path) -> None:
         def associate(first: int) -> None:
             for number in range(first, first + 20):
                 record = stored.instance(number)
-                told.append(instances.register(db, record, expected_instances=None, now=NOW))
+                told.append(instances.register(db, stored.folder(db), record, expected_instances=None, now=NOW))
 
         threads = [threading.Thread(target=associate, args=(10 * part,)) for part in range(6)]
         for thread in threads:
@@ -159,7 +159,9 @@ def test_every_instance_belongs_to_a_revision_however_sending_and_the_office_mee
         thread = threading.Thread(target=office)
         thread.start()
         for number in range(60):
-            instances.register(db, stored.instance(number), expected_instances=None, now=after(number))
+            instances.register(
+                db, stored.folder(db), stored.instance(number), expected_instances=None, now=after(number)
+            )
         sent.set()
         thread.join()
         for study in studies.receiving(db):
@@ -204,26 +206,26 @@ with stored.opened(root) as db:
     (root / "ballast").write_bytes(bytes(1 << 20))
     for number in range(1, 400):
         try:
-            file = files.write(db.folder, str(number), [bytes(20_000)])
+            file = files.write(stored.folder(db), str(number), [bytes(20_000)])
         except StorageFull:
             refused += 1
             continue
         record = stored.instance(number, path=file.path, sha256=file.sha256)
         try:
-            instances.register(db, record, expected_instances=None, now=stored.NOW)
+            instances.register(db, stored.folder(db), record, expected_instances=None, now=stored.NOW)
             accepted.add(number)
         except StorageFull:
             refused += 1
-            files.discard(db.folder, db, file.path)
+            files.discard(stored.folder(db), db, file.path)
     assert refused > 100, refused
     assert list((root / "tmp").iterdir()) == []
     (root / "ballast").unlink()
     stored.received(db, 1000)
     assert studies.get(db, stored.STUDY).instances == len(accepted) + 1
     engine.quick_check(db)
-    assert list(files.orphans(db.folder, db)) == []
+    assert list(files.orphans(stored.folder(db), db)) == []
     for record in instances.of_study(db, stored.STUDY):
-        files.verify(db.folder, record.path, record.sha256)
+        files.verify(stored.folder(db), record.path, record.sha256)
 with stored.opened(root) as db:
     assert len(instances.of_study(db, stored.STUDY)) == len(accepted) + 1
 """
@@ -267,7 +269,10 @@ def walk_the_whole_way(folder: DataFolder, sender: Sender, *, purge: bool) -> No
     db = open_database(folder)
     for number in sender.missing():
         file = files.write(folder, f"{STUDY}.1.{number}", [content_of(number)])
-        if instances.register(db, record_of(number, file), expected_instances=2, now=NOW) is not Registration.NEW:
+        if (
+            instances.register(db, stored.folder(db), record_of(number, file), expected_instances=2, now=NOW)
+            is not Registration.NEW
+        ):
             files.discard(folder, db, file.path)
         (sender.acknowledged / str(number)).touch()
     for study in studies.receiving(db):
@@ -296,7 +301,7 @@ def recover(folder: DataFolder) -> Database:
     for path in list(files.orphans(folder, db)):
         file = files.read_back(folder, path)
         record = record_of(contents[folder.path(path).read_bytes()], file)
-        if instances.register(db, record, expected_instances=2, now=NOW) is not Registration.NEW:
+        if instances.register(db, stored.folder(db), record, expected_instances=2, now=NOW) is not Registration.NEW:
             files.discard(folder, db, path)
     queue.release(db, "", NOW)
     outbox.release(db, NOW)

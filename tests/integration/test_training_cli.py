@@ -18,6 +18,8 @@ from model.slicing import slice_from_image
 from node.cli import app
 from tests import factories, training_data
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(training_data.__file__)
 
 

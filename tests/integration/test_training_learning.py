@@ -16,6 +16,8 @@ from model.training.recipes import Recipe
 from tests import training_data
 from tests.training_data import TINY
 
+pytestmark = pytest.mark.slow
+
 LABELS = [0, 1] * 20
 
 

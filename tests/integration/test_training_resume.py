@@ -22,6 +22,8 @@ from model.training.recipes import Recipe
 from tests import training_data
 from tests.training_data import TINY
 
+pytestmark = pytest.mark.slow
+
 AVERAGED = replace(
     TINY,
     finetuning=replace(

@@ -64,7 +64,7 @@ class Bench:
         indented = "\n".join(f"    {line}" for line in behaviour.splitlines())
         (self.folder / "fake_child.py").write_text(CHILD.format(**lines, behaviour=indented))
         settings = Settings(
-            data_folder=self.db.folder.root,
+            data_folder=stored.folder(self.db).root,
             worker={"backoff_s": 0, **worker},  # type: ignore[arg-type]
             stop_timeout_s=stop_timeout_s,
             destinations=(Destination(name="pacs", ae_title="PACS", host="h", port=1, proof="find"),),
@@ -74,10 +74,10 @@ class Bench:
 
     def run(self, settings: Settings) -> None:
         """The watchdog, until the stop or an error."""
-        locks = self.db.folder.path("locks")
+        locks = stored.folder(self.db).path("locks")
         try:
             with Heartbeat(locks, "worker-1") as heart:
-                role = ProcessRole("worker-1", self.db.folder, self.db, heart)
+                role = ProcessRole("worker-1", stored.folder(self.db), self.db, heart)
                 Watchdog(settings, role, self.stop, "fake_child").run()
         except Exception as error:  # noqa: BLE001 (handed to the test)
             self.error = error
@@ -102,7 +102,7 @@ class Bench:
     @property
     def stage(self) -> str:
         """What the worker says that it does."""
-        sign = pulse(self.db.folder.path("locks"), "worker-1")
+        sign = pulse(stored.folder(self.db).path("locks"), "worker-1")
         return str(sign.facts.get("stage")) if sign else ""
 
 
@@ -275,13 +275,13 @@ def test_a_stop_while_the_database_is_busy_ends_the_worker_without_an_error(
 
 def test_a_wrong_configuration_ends_the_worker(bench: Bench, db: Database) -> None:
     (bench.folder / "fake_child.py").write_text("import sys; sys.exit(2)")
-    bench.run(Settings(data_folder=db.folder.root))
+    bench.run(Settings(data_folder=stored.folder(db).root))
     assert isinstance(bench.error, ConfigurationRefused)
 
 
 def test_a_child_that_dies_while_it_loads_ends_a_worker_that_never_worked(bench: Bench, db: Database) -> None:
     (bench.folder / "fake_child.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    bench.run(Settings(data_folder=db.folder.root))
+    bench.run(Settings(data_folder=stored.folder(db).root))
     assert isinstance(bench.error, ChildEnded)
     assert "SIGSEGV" in str(bench.error)
 
@@ -292,7 +292,7 @@ def test_a_worker_gives_back_what_a_dead_one_in_its_role_held_and_nothing_else(d
         assert queue.claim(db, owner, 3600, now()) is not None
     stop = threading.Event()
     stop.set()
-    work(Settings(data_folder=db.folder.root), stop, "worker-1")
+    work(Settings(data_folder=stored.folder(db).root), stop, "worker-1")
     assert queue.get(db, dead.job_id).state is JobState.QUEUED
     assert queue.get(db, other.job_id).state is JobState.RUNNING
 
@@ -301,11 +301,11 @@ def test_two_workers_take_two_roles(db: Database, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("node.process.role.HOLDER_LEAVES_WITHIN_S", 0.1)
     stop = threading.Event()
     stop.set()
-    with db.folder.lock("worker-1"):
-        work(Settings(data_folder=db.folder.root), stop)
-        assert pulse(db.folder.path("locks"), "worker-2") is not None
+    with stored.folder(db).lock("worker-1"):
+        work(Settings(data_folder=stored.folder(db).root), stop)
+        assert pulse(stored.folder(db).path("locks"), "worker-2") is not None
         with pytest.raises(FolderInUse):
-            work(Settings(data_folder=db.folder.root), stop, "worker-1")
+            work(Settings(data_folder=stored.folder(db).root), stop, "worker-1")
 
 
 def test_the_watchdog_starts_without_torch() -> None:

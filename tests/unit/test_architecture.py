@@ -16,14 +16,15 @@ ROOT = rooms.ROOT
 WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
-        "cli": "config errors logs storage model dicom dimse receive series work service process observe offline "
-        "conformance demo",
+        "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
+        "offline conformance demo",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage dicom dimse receive deliver process observe",
-        "observe": "config errors logs storage dimse receive deliver work process",
+        "service": "config errors logs storage archive dicom dimse receive deliver process observe",
+        "observe": "config errors logs storage archive dimse receive deliver work process",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "work": "config errors logs retry patience model storage series report process",
+        "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
         "process": "config storage receive",
         "receive": "config errors storage dicom",
@@ -52,8 +53,8 @@ DOORS = {
     "nibabel": ("model/training", "node/offline/predictions.py"),  # NIfTI to train on, and to try the model on
     "sqlalchemy": ("storage",),
     "alembic": ("storage",),
-    "pysqlite3": ("storage",),
-    "sqlite3": ("storage",),
+    "pysqlite3": ("storage/backends/sqlite.py",),
+    "sqlite3": ("storage/backends/sqlite.py",),
     "pynetdicom": ("node/dimse",),
     "highdicom": ("node/report", "node/series/geometry.py"),
     "apscheduler": ("node/service/scheduler.py",),

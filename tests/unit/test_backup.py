@@ -87,13 +87,13 @@ def test_what_came_between_the_files_and_the_database_is_in_it(
     db: Database, folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored.received(db)
-    copy = backup._copy_database
+    copy = backup.sqlite.copy
 
     def later(source: Path, target: Path) -> None:
         stored.received(db, 2)
         copy(source, target)
 
-    monkeypatch.setattr(backup, "_copy_database", later)
+    monkeypatch.setattr(backup.sqlite, "copy", later)
     backup.back_up(folder, tmp_path / "backup", NOW)
     assert backup.check(tmp_path / "backup").files == len(content(tmp_path / "backup")) == 2
 
@@ -189,7 +189,7 @@ def test_a_restore_that_was_cut_short_leaves_no_node_that_forgot_and_may_be_done
 def test_a_node_that_runs_on_the_folder_is_in_the_way(made: Path, tmp_path: Path) -> None:
     new = DataFolder(tmp_path / "new")
     new.create()
-    with new.lock("service"), pytest.raises(FolderInUse):
+    with new.in_use(), pytest.raises(FolderInUse):
         backup.restore(made, new)
 
 

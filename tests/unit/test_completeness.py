@@ -94,11 +94,16 @@ def test_a_stored_time_in_the_far_future_freezes_no_study() -> None:
 
 def test_time_in_which_nobody_listened_is_no_silence_of_the_sender() -> None:
     clock = QuietClock()
-    (end,) = clock.until([study()], after(3600), 0.0, listening=False).values()
+    (end,) = clock.until([study()], after(3600), 0.0, listened_s=0).values()
     assert end == START  # an office that starts before the listener does
     assert ends(clock, after(3610), 10.0) == after(10)
-    clock.until([study()], after(3640), 40.0, listening=False)
+    clock.until([study()], after(3640), 40.0, listened_s=0)
     assert ends(clock, after(3650), 50.0) == after(10)
+
+
+def test_an_office_that_starts_after_the_listener_counts_from_when_the_listener_did() -> None:
+    (end,) = QuietClock().until([study()], after(3600), 100.0, listened_s=2.0).values()
+    assert end == after(2)
 
 
 def test_a_new_instance_begins_the_silence_anew() -> None:

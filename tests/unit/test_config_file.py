@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from node.config import CountSource, Destination, SelectionRule, Settings, Tls, load
+from node.config import Archive, Destination, SelectionRule, Settings, Tls, load
 from node.errors import ConfigurationError
 
 SAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"
@@ -21,6 +21,11 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from keys(kind, f"{prefix}{name}.")
+
+
+def test_nothing_is_listened_to_beyond_this_machine_by_default() -> None:
+    """F70."""
+    assert Settings().listener.host == "127.0.0.1"
 
 
 def test_the_sample_is_valid_and_holds_the_defaults() -> None:
@@ -37,23 +42,19 @@ def test_every_key_stands_in_the_sample(key: str) -> None:
         found = found[part]
 
 
-@pytest.mark.parametrize("key", [*keys(Destination), *keys(CountSource), *keys(Tls), *keys(SelectionRule)])
+@pytest.mark.parametrize("key", [*keys(Destination), *keys(Archive), *keys(Tls), *keys(SelectionRule)])
 def test_every_key_of_a_list_entry_stands_in_an_example(key: str) -> None:
     assert re.search(rf"^\s*#\s+(- )?{key}:", SAMPLE.read_text(), re.MULTILINE), key
 
 
 def test_the_examples_in_the_comments_are_valid() -> None:
     text = SAMPLE.read_text()
-    examples = re.findall(
-        r"^( *)#   (allow|tls|count_source|rules|destinations):\n((?:\1#     .*\n)+)", text, re.MULTILINE
-    )
-    assert {name for _, name, _ in examples} == {"allow", "tls", "count_source", "rules", "destinations"}
+    examples = re.findall(r"^( *)#   (allow|tls|archive|rules|destinations):\n((?:\1#     .*\n)+)", text, re.MULTILINE)
+    assert {name for _, name, _ in examples} == {"allow", "tls", "archive", "rules", "destinations"}
     for indent, name, body in examples:
         lines = [line.removeprefix(f"{indent}#   ") for line in body.splitlines()]
         value = yaml.safe_load("\n".join([f"{name}:", *lines]))[name]
-        section = {"allow": "listener", "tls": "listener", "count_source": "completeness", "rules": "selection"}.get(
-            name
-        )
+        section = {"allow": "listener", "tls": "listener", "rules": "selection"}.get(name)
         settings = Settings(**({section: {name: value}} if section else {name: value}))
         assert settings != Settings()
 

@@ -24,7 +24,7 @@ listener:
   tls: {certificate: a.pem, key: a.key, authorities: ca.pem}
 completeness:
   quiet_period_s: 90
-  count_source: {ae_title: ARCHIVE, host: archive.example.org, port: 11112}
+archive: {ae_title: ARCHIVE, host: archive.example.org, port: 11112}
 results: {manufacturer: Maker, series_number: 7000}
 destinations:
   - {name: pacs, ae_title: PACS, host: pacs.example.org, port: 11112, report: comprehensive_3d, proof: commitment}
@@ -68,7 +68,7 @@ def test_it_says_what_the_configuration_says(line: str, of_a_site: str) -> None:
 def test_it_names_what_is_configured_in_its_sentences(of_a_site: str) -> None:
     words = " ".join(of_a_site.split())
     assert "no instance came for 90 s" in words
-    assert "With `completeness.count_source` (`ARCHIVE`, archive.example.org:11112)" in words
+    assert "With `archive` (`ARCHIVE`, archive.example.org:11112)" in words
 
 
 def test_it_lists_the_storage_classes_that_are_accepted(of_a_site: str) -> None:

@@ -19,6 +19,9 @@ COMMANDS = [
     Command(Request.C_ECHO, 1, "1.2.840.10008.1.1"),
     Command(Request.C_STORE, 65535, "1.2.840.10008.5.1.4.1.1.4", "1.2.3", has_data_set=True),
     Command(Request.C_FIND, 3, "1.2.840.10008.5.1.4.1.2.2.1", has_data_set=True),
+    Command(Request.C_MOVE, 6, "1.2.840.10008.5.1.4.1.2.2.2", has_data_set=True, move_destination="NEUROSSL"),
+    Command(Request.C_GET, 7, "1.2.840.10008.5.1.4.1.2.2.3", has_data_set=True),
+    Command(0x8010, 7, "1.2.840.10008.5.1.4.1.2.2.3", status=0xFF00, suboperations=(5, 3, 1, 0)),
     Command(Request.N_ACTION, 4, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1", has_data_set=True, type_id=1),
     Command(Request.N_EVENT_REPORT, 5, "1.2.840.10008.1.20.1", "1.2.3", has_data_set=True, type_id=2),
     Command(Request.C_STORE, 65535, "1.2.3.4", "1.2.3").response(Status.OUT_OF_RESOURCES, "disk full"),
@@ -56,14 +59,21 @@ def test_what_is_no_uid_is_not_echoed() -> None:
     assert (answer.sop_class_uid, answer.sop_instance_uid) == ("", "")
 
 
+def test_a_uid_with_leading_zeros_is_echoed_as_it_came() -> None:
+    answer = Command(Request.C_STORE, 1, "1.2.840.10008.5.1.4.1.1.4", "1.2.0045.007").response(Status.SUCCESS)
+    assert decode(encode(answer)).sop_instance_uid == "1.2.0045.007"
+
+
 @pytest.mark.parametrize(
-    "uid", ["", ".", "..", "1.", ".1", "1..2", "1.02", "1.2.3\n", "1.2.3\0x", "١.٢", "1" * 65, "1.2/3", "a.b", "-1.2"]
+    "uid", ["", ".", "..", "1.", ".1", "1..2", "1.2.3\n", "1.2.3\0x", "١.٢", "1" * 65, "1.2/3", "a.b", "-1.2"]
 )
 def test_what_is_no_uid_is_known(uid: str) -> None:
     assert not is_uid(uid)
 
 
-@pytest.mark.parametrize("uid", ["1.2", "0.0", "2.25." + "9" * 39, "1" * 64, "1.2.840.10008.5.1.4.1.1.4"])
+@pytest.mark.parametrize(
+    "uid", ["1.2", "0.0", "1.02", "00.1", "2.25." + "9" * 39, "1" * 64, "1.2.840.10008.5.1.4.1.1.4"]
+)
 def test_what_is_a_uid_is_known(uid: str) -> None:
     assert is_uid(uid)
 

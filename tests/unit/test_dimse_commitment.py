@@ -2,6 +2,7 @@
 
 import pytest
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.uid import UID
 
 from node.dimse.commitment import CommitmentReport, read_report
@@ -54,6 +55,13 @@ def test_a_report_cut_short_is_none(cut: int) -> None:
     data = wire.encode(report("1.2.9", ["1.2.1", "1.2.2"], {"1.2.3": 0x0112}))
     with pytest.raises(Unparsable):
         read_report(data[:-cut], wire.EXPLICIT)
+
+
+def test_uids_with_leading_zeros_are_taken_as_they_are() -> None:
+    with disable_value_validation():
+        data = wire.encode(report("1.2.09", ["1.2.01"], {"1.2.03": 0x0112}))
+    read = read_report(data, wire.EXPLICIT)
+    assert (read.transaction_uid, read.committed, read.failed) == ("1.2.09", ("1.2.01",), {"1.2.03": 0x0112})
 
 
 def test_a_uid_that_is_none_is_not_taken() -> None:

@@ -1,5 +1,6 @@
 """The header that we put before a data set, and the one that we read before sending."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,12 @@ def test_what_does_not_say_what_it_holds_is_no_file_of_ours(tmp_path: Path, cont
     path.write_bytes(content)
     with pytest.raises(Unparsable):
         read_meta(path)
+
+
+def test_a_uid_with_leading_zeros_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.dcm"
+    path.write_bytes(header(replace(META, sop_instance_uid="1.02.003")))
+    assert read_meta(path).sop_instance_uid == "1.02.003"
 
 
 def test_our_implementation_names_fit_the_standard() -> None:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from node.cli import app
-from node.config import Destination, Settings
+from node.config import Archive, Destination, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,8 +83,9 @@ def test_every_section_and_every_key_of_the_settings_is_in_the_table_and_no_othe
         for name, field in Settings.model_fields.items()
         if isinstance(kind := field.annotation, type) and issubclass(kind, BaseModel)
     }
-    top = Settings.model_fields.keys() - sections.keys() - {"destinations"}
+    top = Settings.model_fields.keys() - sections.keys() - {"destinations", "archive"}
     expected = {"(top)": top, **sections, "destinations": set(Destination.model_fields)}
+    expected["archive"] = set(Archive.model_fields)
     table = {section: keys for section, keys in configuration_table().items() if section in expected}
     assert table == expected
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,18 +23,6 @@ from storage.records import Instance
 from tests import factories, wire
 
 NOW = datetime(2026, 3, 29, 1, 59, 59, tzinfo=UTC)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    database = open_database(folder)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -173,6 +162,14 @@ def test_what_is_no_data_set_is_refused(folder: DataFolder, db: Database, data: 
     assert stored(folder) == []
 
 
+def test_an_instance_is_refused_from_the_limit_on(
+    folder: DataFolder, db: Database, mr: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "disk_use_percent", lambda _: 90.0)
+    assert receive(folder, db, received(mr), limit=90) is Receipt.NO_ROOM
+    assert receive(folder, db, received(mr), limit=91) is Receipt.STORED
+
+
 def test_a_full_disk_is_refused_before_anything_is_read(folder: DataFolder, db: Database, mr: Dataset) -> None:
     sent = received(mr)
     assert receive(folder, db, sent, limit=0) is Receipt.NO_ROOM
@@ -236,6 +233,20 @@ def slow_break() -> Iterator[bytes | memoryview]:
     data = wire.encode(factories.mr_series(slices=1, rows=512, columns=512)[0])
     yield data[:200_000]
     raise ConnectionLost("reset")
+
+
+def test_uids_with_leading_zeros_are_taken_as_they_are(folder: DataFolder, db: Database, mr: Dataset) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mr.StudyInstanceUID, mr.SeriesInstanceUID, mr.SOPInstanceUID = "1.2.01", "1.2.01.007", "1.2.01.007.00"
+        first, again = received(mr), received(mr)
+        mr.SOPInstanceUID = "1.2.1.7.0"
+        other = received(mr)  # a UID is a name, not a number
+    assert receive(folder, db, first) is Receipt.STORED
+    (row,) = instances.of_study(db, "1.2.01")
+    assert (row.series_instance_uid, row.sop_instance_uid) == ("1.2.01.007", "1.2.01.007.00")
+    assert receive(folder, db, again) is Receipt.HERE_ALREADY
+    assert receive(folder, db, other) is Receipt.STORED
 
 
 def test_no_name_of_the_sender_becomes_a_path(folder: DataFolder, db: Database, mr: Dataset) -> None:

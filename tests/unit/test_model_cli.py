@@ -57,6 +57,7 @@ def picture(path: Path, count: int = 0) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_pictures_volumes_and_studies_are_answered_in_one_call(folder: Path, mr_folder: Path) -> None:
     picture(folder / "a.png"), picture(folder / "b.jpg", 1)
     head(folder / "head.nii.gz")

@@ -27,7 +27,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 def beating(db: Database, role: str, **facts: object) -> Heartbeat:
     """The sign of life of a process."""
-    heart = Heartbeat(db.folder.path("locks"), role)
+    heart = Heartbeat(stored.folder(db).path("locks"), role)
     heart.beat("ready", **facts)
     return heart
 
@@ -35,21 +35,21 @@ def beating(db: Database, role: str, **facts: object) -> Heartbeat:
 def test_the_progress_of_a_job_is_that_of_whichever_worker_has_it(db: Database) -> None:
     job = stored.running(db)
     with beating(db, "worker-1", job=99, stage="reads headers"), beating(db, "worker-2", job=job.job_id) as worker:
-        assert jobs.progress(db, job) is None
+        assert jobs.progress(stored.folder(db), job) is None
         worker.beat("ready", job=job.job_id, stage="predicts", done=12, of=61)
-        assert jobs.progress(db, job) == Progress(stage="predicts", done=12, of=61)
+        assert jobs.progress(stored.folder(db), job) == Progress(stage="predicts", done=12, of=61)
         worker.beat("ready", job=job.job_id, stage="predicts, 12 of 61")  # as a worker of an older version says it
-        assert jobs.progress(db, job) == Progress(stage="predicts, 12 of 61")
+        assert jobs.progress(stored.folder(db), job) == Progress(stage="predicts, 12 of 61")
         worker.beat("failed", job=job.job_id, stage="predicts")
-        assert jobs.progress(db, job) is None, "a worker that failed works on nothing"
-    assert jobs.progress(db, job) is None
+        assert jobs.progress(stored.folder(db), job) is None, "a worker that failed works on nothing"
+    assert jobs.progress(stored.folder(db), job) is None
 
 
 def test_a_job_that_does_not_run_has_no_progress_whatever_a_worker_still_says(db: Database) -> None:
     job = stored.running(db)
     with beating(db, "worker-1", job=job.job_id, stage="predicts"):
         queue.cancel(db, job.job_id, "wrong patient", stored.NOW)
-        assert jobs.of_job(db, job.job_id, LATER).progress is None
+        assert jobs.of_job(stored.folder(db), db, job.job_id, LATER).progress is None
 
 
 def completed(db: Database) -> Job:
@@ -57,12 +57,12 @@ def completed(db: Database) -> Job:
     results = [stored.encoded(db, job, 1)]
     deliveries = [outbox.NewDelivery(results[0].sop_instance_uid, "pacs")]
     row = outcome().as_row()
-    return outbox.complete(db, job, JobState.REPORTED, results, deliveries, row, "read", stored.NOW)
+    return outbox.complete(db, stored.folder(db), job, JobState.REPORTED, results, deliveries, row, "read", stored.NOW)
 
 
 def test_everything_about_a_job_is_values_and_the_same_as_json(db: Database) -> None:
     job = completed(db)
-    found = jobs.of_job(db, job.job_id, LATER)
+    found = jobs.of_job(stored.folder(db), db, job.job_id, LATER)
     assert (found.job, found.outcome, found.study.instances) == (job, outcome(), 1)
     assert [each.destination for each in found.deliveries] == ["pacs"]
     told = found.as_json()
@@ -76,15 +76,15 @@ def test_everything_about_a_job_is_values_and_the_same_as_json(db: Database) -> 
 def test_the_queue_is_counted_and_lists_what_is_received_unless_states_are_asked_for(db: Database) -> None:
     job = completed(db)
     stored.received(db, study="1.2.5", sender="SCANNER")
-    found = jobs.of_queue(db, LATER, states=None, limit=10)
+    found = jobs.of_queue(stored.folder(db), db, LATER, states=None, limit=10)
     assert [each.job_id for each in found.jobs] == [job.job_id]
     assert [each.study_instance_uid for each in found.receiving] == ["1.2.5"]
     assert (found.counts[JobState.REPORTED], found.counts[JobState.FAILED], found.destinations) == (1, 0, {})
     assert found.as_json()["receiving"][0]["age_s"] == 90.0
-    failed = jobs.of_queue(db, LATER, states=[JobState.FAILED], limit=10)
+    failed = jobs.of_queue(stored.folder(db), db, LATER, states=[JobState.FAILED], limit=10)
     assert (failed.jobs, failed.receiving) == ([], [])
 
 
 def test_an_unknown_job_is_not_found(db: Database) -> None:
     with pytest.raises(NotFound):
-        jobs.of_job(db, 99, LATER)
+        jobs.of_job(stored.folder(db), db, 99, LATER)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from node.process.hardening import RestartDelay
+
 
 def run(code: str, **options: object) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload,no-any-return]
@@ -88,3 +90,20 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z" and pid != os.getpid()
+
+
+def test_inference_is_the_first_to_go_when_memory_runs_out() -> None:
+    """F25."""
+    code = "import node.process.hardening as ours\nours.first_to_go()\nprint(open('/proc/self/oom_score_adj').read())"
+    output, _ = run(code).communicate(timeout=30)
+    assert int(output) >= 500
+
+
+def test_each_restart_in_a_row_waits_longer_and_a_long_life_begins_anew() -> None:
+    """F11."""
+    delay = RestartDelay()
+    waits = [delay.after(0.1) for _ in range(10)]
+    assert waits == sorted(waits)
+    assert waits[:3] == [1, 2, 4]
+    assert waits[-1] == RestartDelay.LONGEST_S
+    assert delay.after(3600) == 1

@@ -229,6 +229,21 @@ def test_the_verdict_bears_its_colour_and_an_untrained_one_none() -> None:
         assert tuple(page[210 if not trained else 170, 900]) == summary.COLOURS[band]
 
 
+@pytest.mark.parametrize("probability", [0.07, 0.3, 0.5, 0.93])
+def test_the_marker_points_at_the_probability_and_its_whiskers_reach_one_deviation(probability: float) -> None:
+    page = summary.picture(reports.prediction(probability=probability, spread=0.05), "meaning", revision=1)
+
+    def columns(row: int, colour: drawing.Colour) -> NDArray[np.intp]:
+        return np.flatnonzero((page[row, 300:] == colour).all(axis=1)) + 300
+
+    start = columns(272, summary.COLOURS[Band.NO_SIGNIFICANT_CHANGES])[0]
+    length = columns(272, summary.COLOURS[Band.HIGH_LIKELIHOOD])[-1] + 2 - start  # bands end two pixels before the next
+    assert (columns(242, drawing.WHITE).mean() - start) / length == pytest.approx(probability, abs=0.003)
+    whiskers = columns(217, drawing.WHITE)
+    low, high = (whiskers[0] + 1 - start) / length, (whiskers[-1] - 1 - start) / length
+    assert (low, high) == pytest.approx((probability - 0.05, probability + 0.05), abs=0.003)
+
+
 def test_out_of_scope_is_said_as_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
     said = words_of(reports.out_of_scope(), monkeypatch)
     assert "Out of scope: not classified" in said

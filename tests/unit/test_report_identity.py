@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from pydicom.uid import UID
 
 from node import report
 from node.report import Source
@@ -37,6 +38,7 @@ def uids(series: list, made: object, how: report.Context) -> list[str]:
     return [each.sop_instance_uid for each in reports.build(series, made, how)]
 
 
+@pytest.mark.slow
 def test_two_processes_build_the_same_bytes_at_different_times() -> None:
     def build(delay_s: str) -> str:
         command = [sys.executable, "-c", BUILD_AND_HASH, delay_s]
@@ -111,6 +113,10 @@ def test_another_receiver_of_the_same_form_changes_nothing() -> None:
     two = reports.build(series, made, reports.context([reports.destination("a"), reports.destination("b")]))
     assert [each.content for each in one] == [each.content for each in two]
     assert {each.destinations for each in two} == {("a", "b")}
+
+
+def test_a_uid_of_ours_keeps_the_letter_of_the_standard() -> None:
+    assert all(UID(derived_uid(str(number))).is_valid for number in range(50))
 
 
 def test_parts_are_kept_apart() -> None:

@@ -195,6 +195,16 @@ def test_private_elements_of_the_source_stay_behind() -> None:
     assert [each.tag for each in element.value[0]] == [0x00400031]
 
 
+def test_nothing_encrypted_is_carried_into_a_result() -> None:
+    """F44."""
+    locked = Dataset()
+    locked.EncryptedContentTransferSyntaxUID, locked.EncryptedContent = ExplicitVRLittleEndian, b"secret"
+    series = mr_series(slices=2, rows=16, columns=16, EncryptedAttributesSequence=[locked])
+    for result in reports.build(series, reports.prediction(series, slices=2), reports.context()):
+        assert b"secret" not in result.content
+        assert "EncryptedAttributesSequence" not in reports.read(result)
+
+
 def test_the_carried_bytes_are_those_of_the_file() -> None:
     header = series_with({"PatientID": b" 007"})[0]
     assert encoded(header, "PatientID") == b"007"

@@ -70,6 +70,7 @@ REFUSED: dict[str, tuple[Reason, Callable[[], SeriesHeaders]]] = {
     "our own result": (Reason.OWN_RESULT, lambda: series(Manufacturer="NeuroSSL")),
     "palette": (Reason.COLOUR, lambda: series(PhotometricInterpretation="PALETTE COLOR")),
     "RGB": (Reason.COLOUR, lambda: series(PhotometricInterpretation="RGB", SamplesPerPixel=3)),
+    "encrypted": (Reason.ENCRYPTED, lambda: series(Rows=ABSENT, EncryptedAttributesSequence=[Dataset()])),
     "no rows": (Reason.NO_PIXELS, lambda: series(Rows=ABSENT)),
     "localizer": (Reason.LOCALIZER, lambda: series(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
     "reformatted": (Reason.DERIVED, lambda: series(ImageType=["DERIVED", "PRIMARY", "MPR"])),

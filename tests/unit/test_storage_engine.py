@@ -20,19 +20,6 @@ from tests import stored
 from tests.stored import NOW, STUDY
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    folder = DataFolder(tmp_path / "data")
-    folder.create()
-    return folder
-
-
-@pytest.fixture
-def db(folder: DataFolder) -> Iterator[Database]:
-    with stored.opened(folder.root) as db:
-        yield db
-
-
 def test_every_connection_is_durable_and_checks_its_references(db: Database) -> None:
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
     for context in (db.reading, db.transaction):
@@ -132,7 +119,7 @@ def test_a_file_that_is_no_database_of_ours_is_refused_and_kept(
 def test_damage_within_is_found_by_the_quick_check(folder: DataFolder) -> None:
     with stored.opened(folder.root) as db:
         for number in range(200):
-            instances.register(db, stored.instance(number), expected_instances=None, now=NOW)
+            instances.register(db, stored.folder(db), stored.instance(number), expected_instances=None, now=NOW)
         with db.reading() as connection:
             page = connection.exec_driver_sql(
                 "SELECT rootpage FROM sqlite_master WHERE name = 'instances_path'"
@@ -146,7 +133,7 @@ def test_damage_within_is_found_by_the_quick_check(folder: DataFolder) -> None:
 
 def test_a_row_without_what_it_refers_to_is_found_by_the_quick_check(db: Database) -> None:
     job = stored.queued(db)
-    with pysqlite3.connect(db.folder.database) as connection:  # foreign keys off
+    with pysqlite3.connect(stored.folder(db).database) as connection:  # foreign keys off
         connection.execute("DELETE FROM studies")
     connection.close()
     with pytest.raises(DatabaseUnusable, match="jobs"):
@@ -191,7 +178,7 @@ def test_the_index_is_rebuilt_from_the_stored_files(folder: DataFolder) -> None:
     with _rebuilt(folder) as db:
         for path in files.orphans(folder, db):
             assert files.read_back(folder, path).sha256 == by_path[path].sha256
-            instances.register(db, by_path[path], expected_instances=None, now=NOW)
+            instances.register(db, stored.folder(db), by_path[path], expected_instances=None, now=NOW)
         assert instances.of_study(db, STUDY) == records
         assert studies.get(db, STUDY).instances == 3
     with stored.opened(folder.root) as db:
@@ -230,11 +217,11 @@ def test_a_database_held_by_someone_else_is_busy_and_nothing_is_written(
         other = pysqlite3.connect(folder.database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseBusy):
-            instances.register(db, stored.instance(), expected_instances=None, now=NOW)
+            instances.register(db, stored.folder(db), stored.instance(), expected_instances=None, now=NOW)
         assert instances.find(db, stored.instance().sop_instance_uid) is None  # readers go on
         other.execute("ROLLBACK")
         other.close()
-        instances.register(db, stored.instance(), expected_instances=None, now=NOW)
+        instances.register(db, stored.folder(db), stored.instance(), expected_instances=None, now=NOW)
 
 
 def test_a_thread_that_gets_no_turn_is_told_that_the_database_is_busy(
@@ -264,12 +251,12 @@ def test_a_full_disk_below_the_database_is_told_and_nothing_is_written(db: Datab
     record = stored.received(db, 1)
     long = stored.instance(2, path="instances/" + "x" * 100_000)
     with pytest.raises(StorageFull):
-        instances.register(db, long, expected_instances=None, now=NOW)
+        instances.register(db, stored.folder(db), long, expected_instances=None, now=NOW)
     assert studies.get(db, STUDY).instances == 1
     assert instances.of_study(db, STUDY) == [record]
     with db.transaction() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    instances.register(db, long, expected_instances=None, now=NOW)
+    instances.register(db, stored.folder(db), long, expected_instances=None, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +270,7 @@ def test_a_full_disk_below_the_database_is_told_and_nothing_is_written(db: Datab
     ],
 )
 def test_a_time_comes_back_to_the_microsecond_in_utc(db: Database, at: datetime) -> None:
-    instances.register(db, stored.instance(), expected_instances=None, now=at)
+    instances.register(db, stored.folder(db), stored.instance(), expected_instances=None, now=at)
     found = studies.get(db, STUDY).last_received_at
     assert found == at
     assert found.utcoffset() == timedelta(0)
@@ -291,13 +278,13 @@ def test_a_time_comes_back_to_the_microsecond_in_utc(db: Database, at: datetime)
 
 def test_a_time_without_a_zone_is_refused(db: Database) -> None:
     with pytest.raises(sa.exc.StatementError, match="without a time zone"):
-        instances.register(db, stored.instance(), expected_instances=None, now=datetime(2026, 1, 1))  # noqa: DTZ001
+        instances.register(db, stored.folder(db), stored.instance(), expected_instances=None, now=datetime(2026, 1, 1))  # noqa: DTZ001
     assert instances.find(db, stored.instance().sop_instance_uid) is None
 
 
 def test_hostile_text_is_stored_as_text(db: Database) -> None:
     evil = "'); DROP TABLE studies; --\r\n\x1b[31m"
     record = stored.instance(sender=evil)
-    instances.register(db, record, expected_instances=None, now=NOW)
+    instances.register(db, stored.folder(db), record, expected_instances=None, now=NOW)
     assert instances.find(db, record.sop_instance_uid) == record
     assert studies.get(db, STUDY).calling_ae_titles == (evil,)

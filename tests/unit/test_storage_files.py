@@ -20,19 +20,6 @@ from tests.stored import NOW
 EVIL = "../../../tmp/evil\n<b>DOE^JANE</b>"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    folder = DataFolder(tmp_path / "data")
-    folder.create()
-    return folder
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path / "data") as db:
-        yield db
-
-
 def all_files(folder: DataFolder) -> set[str]:
     return {
         str(path.relative_to(folder.root))
@@ -228,21 +215,21 @@ def test_disk_use_is_counted_as_df_does(folder: DataFolder) -> None:
 
 def test_a_file_without_a_row_is_an_orphan_until_it_is_registered(db: Database) -> None:
     known = stored.received(db, 1)
-    file = files.write(db.folder, "1.9.9", [b"left by a crash"])
-    assert list(files.orphans(db.folder, db)) == [file.path]
-    again = files.read_back(db.folder, file.path)
+    file = files.write(stored.folder(db), "1.9.9", [b"left by a crash"])
+    assert list(files.orphans(stored.folder(db), db)) == [file.path]
+    again = files.read_back(stored.folder(db), file.path)
     assert again == file
     record = stored.instance(2, path=again.path, sha256=again.sha256)
-    instances.register(db, record, expected_instances=None, now=NOW)
-    assert list(files.orphans(db.folder, db)) == []
+    instances.register(db, stored.folder(db), record, expected_instances=None, now=NOW)
+    assert list(files.orphans(stored.folder(db), db)) == []
     assert instances.find(db, known.sop_instance_uid) == known
 
 
 def test_orphans_are_found_in_batches(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files._batches, "__defaults__", (3,))
     known = {stored.received(db, number).path for number in range(7)}
-    lost = {files.write(db.folder, f"1.9.{number}", [b"x"]).path for number in range(7)}
-    found = list(files.orphans(db.folder, db))
+    lost = {files.write(stored.folder(db), f"1.9.{number}", [b"x"]).path for number in range(7)}
+    found = list(files.orphans(stored.folder(db), db))
     assert set(found) == lost
     assert len(found) == 7
     assert not known & set(found)
@@ -252,35 +239,35 @@ def test_links_among_the_stored_files_are_no_orphans(db: Database, tmp_path: Pat
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     (stranger / "file").write_text("")
-    (db.folder.root / "instances" / "ab").mkdir()
-    (db.folder.root / "instances" / "ab" / "link").symlink_to(stranger / "file")
-    (db.folder.root / "instances" / "cd").symlink_to(stranger)
-    assert list(files.orphans(db.folder, db)) == []
+    (stored.folder(db).root / "instances" / "ab").mkdir()
+    (stored.folder(db).root / "instances" / "ab" / "link").symlink_to(stranger / "file")
+    (stored.folder(db).root / "instances" / "cd").symlink_to(stranger)
+    assert list(files.orphans(stored.folder(db), db)) == []
 
 
 def test_discarding_spares_what_a_row_refers_to(db: Database) -> None:
     record = stored.received(db, 1)
-    refused = files.write(db.folder, record.sop_instance_uid, [b"another content"])
-    files.discard(db.folder, db, record.path)
-    files.discard(db.folder, db, refused.path)
-    files.discard(db.folder, db, refused.path)
-    assert all_files(db.folder) == {record.path}
+    refused = files.write(stored.folder(db), record.sop_instance_uid, [b"another content"])
+    files.discard(stored.folder(db), db, record.path)
+    files.discard(stored.folder(db), db, refused.path)
+    files.discard(stored.folder(db), db, refused.path)
+    assert all_files(stored.folder(db)) == {record.path}
 
 
 def test_a_sweep_puts_away_what_crashes_left_once_it_is_old(db: Database) -> None:
     job = stored.reported(db)
-    kept = all_files(db.folder)
-    orphan = files.write(db.folder, "1.9.9", [b"acknowledged? nobody knows"]).path
-    leftover = db.folder.root / "tmp" / "0123.part"
+    kept = all_files(stored.folder(db))
+    orphan = files.write(stored.folder(db), "1.9.9", [b"acknowledged? nobody knows"]).path
+    leftover = stored.folder(db).root / "tmp" / "0123.part"
     leftover.write_bytes(b"half")
-    stray = files.write(db.folder, f"2.25.{job.job_id}.1", [b"never committed"], area="results").path
+    stray = files.write(stored.folder(db), f"2.25.{job.job_id}.1", [b"never committed"], area="results").path
     now = datetime.now(UTC)
-    assert files.sweep(db.folder, db, now) == Swept(leftovers=0, doomed=0, strays=0)
+    assert files.sweep(stored.folder(db), db, now) == Swept(leftovers=0, doomed=0, strays=0)
     old = now.timestamp() - 3601
-    for path in (leftover, db.folder.path(stray), db.folder.path(orphan)):
+    for path in (leftover, stored.folder(db).path(stray), stored.folder(db).path(orphan)):
         os.utime(path, (old, old))
-    assert files.sweep(db.folder, db, now) == Swept(leftovers=1, doomed=0, strays=1)
-    assert all_files(db.folder) == kept | {orphan}
+    assert files.sweep(stored.folder(db), db, now) == Swept(leftovers=1, doomed=0, strays=1)
+    assert all_files(stored.folder(db)) == kept | {orphan}
 
 
 def test_results_that_wait_for_their_rows_longer_than_the_grace_stay(db: Database) -> None:
@@ -289,20 +276,20 @@ def test_results_that_wait_for_their_rows_longer_than_the_grace_stay(db: Databas
     job = stored.claimed(db, now=now)
     result = stored.encoded(db, job, 1)  # and then the database is full for two hours
     later = now + timedelta(hours=2)
-    assert files.sweep(db.folder, db, later).strays == 0
-    outbox.complete(db, job, JobState.REPORTED, [result], [], {}, "encoded", later)
-    files.verify(db.folder, result.path, result.sha256)
+    assert files.sweep(stored.folder(db), db, later).strays == 0
+    outbox.complete(db, stored.folder(db), job, JobState.REPORTED, [result], [], {}, "encoded", later)
+    files.verify(stored.folder(db), result.path, result.sha256)
 
 
 def test_a_leftover_of_the_future_is_swept_too(db: Database) -> None:
-    leftover = db.folder.root / "tmp" / "0123.part"
+    leftover = stored.folder(db).root / "tmp" / "0123.part"
     leftover.write_bytes(b"half")
     now = datetime.now(UTC)
     later = now.timestamp() + 365 * 86400
     os.utime(leftover, (later, later))
-    assert files.sweep(db.folder, db, now).leftovers == 1
+    assert files.sweep(stored.folder(db), db, now).leftovers == 1
 
 
 def test_at_the_start_everything_counts_as_old(db: Database) -> None:
-    (db.folder.root / "tmp" / "0123.part").write_bytes(b"half")
-    assert files.sweep(db.folder, db, datetime.now(UTC), grace_s=0).leftovers == 1
+    (stored.folder(db).root / "tmp" / "0123.part").write_bytes(b"half")
+    assert files.sweep(stored.folder(db), db, datetime.now(UTC), grace_s=0).leftovers == 1

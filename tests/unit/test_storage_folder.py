@@ -15,13 +15,6 @@ from storage.errors import FolderInUse, FolderUnusable, UnsafePath
 PARTS = {"instances", "results", "tmp", "locks"}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    folder = DataFolder(tmp_path / "data")
-    folder.create()
-    return folder
-
-
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -99,6 +92,40 @@ def test_a_second_holder_of_a_lock_hears_who_has_it(folder: DataFolder) -> None:
     ):
         pass
     with folder.lock("service"):
+        pass
+
+
+def test_the_holder_is_named_and_not_one_with_a_longer_number_before_it(folder: DataFolder) -> None:
+    (folder.root / "locks" / "service").write_text("1" * 30)
+    with (
+        folder.lock("service"),
+        pytest.raises(FolderInUse, match=f"held by process {os.getpid()}$"),
+        folder.lock("service"),
+    ):
+        pass
+
+
+def test_many_use_a_folder_and_nobody_has_it_alone_beside_them(folder: DataFolder) -> None:
+    with folder.lock("worker-1"):
+        pass
+    (folder.root / "locks" / "worker-1.alive").write_text("{}")
+    with (
+        folder.in_use(),
+        folder.in_use(),
+        folder.lock("worker-2"),
+        folder.lock("office"),
+        pytest.raises(FolderInUse) as refused,
+        folder.alone(),
+    ):
+        pass
+    me = f"(process {os.getpid()})"
+    assert str(refused.value) == f"{folder.root}: in use by office {me}, worker-2 {me}"
+
+
+def test_who_has_the_folder_alone_lets_nobody_in_and_is_named(folder: DataFolder) -> None:
+    with folder.alone(), pytest.raises(FolderInUse, match=f"process {os.getpid()} has it for itself"), folder.in_use():
+        pass
+    with folder.in_use():
         pass
 
 

@@ -1,22 +1,15 @@
 """Instances are registered once, and a study becomes a job once for each revision."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from storage import Database, events, files, instances, queue, studies
+from storage import Database, events, files, instances, queue, schema, studies
 from storage.errors import NotFound
-from storage.records import Registration, Series
+from storage.records import Registration
 from storage.states import JobState, StudyState
 from tests import stored
 from tests.stored import NOW, STUDY, after
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def test_the_first_instance_opens_its_study(db: Database) -> None:
@@ -36,14 +29,34 @@ def test_each_further_instance_is_counted(db: Database) -> None:
     assert (study.instances, study.first_received_at, study.last_received_at) == (3, after(3), after(2))
     assert study.calling_ae_titles == ("MR1", "MR0")
     assert [record.sop_instance_uid[-1] for record in instances.of_study(db, STUDY)] == ["1", "2", "3"]
-    assert instances.series_of_study(db, STUDY) == [Series(STUDY, f"{STUDY}.1", "MR", 3)]
+    assert stored.rows(db, schema.series) == [(STUDY, f"{STUDY}.1", "MR", 3)]
+
+
+def test_what_comes_for_one_study_changes_no_other(db: Database) -> None:
+    other = stored.received(db, study="1.9")
+    before = studies.get(db, "1.9"), stored.rows(db, schema.series)
+    first = stored.received(db, 1, now=after(1), expected=2)
+    stored.received(db, 2, now=after(2), sender="MR2")
+    again = replace(stored.instance(1, sha256=first.sha256, sender="MR3"), path="instances/00/again")
+    stored.folder(db).path(first.path).unlink()
+    instances.register(db, stored.folder(db), again, expected_instances=None, now=after(3))
+    studies.set_expected(db, STUDY, 3)
+    studies.mark_stable(db, studies.get(db, STUDY), "complete", 3, after(4))
+    stored.received(db, 3, now=after(5))
+    assert studies.get(db, "1.9") == before[0]
+    assert instances.of_study(db, "1.9") == [other]
+    assert [row for row in stored.rows(db, schema.series) if row[0] == "1.9"] == before[1]
+    assert queue.counts(db)[JobState.QUEUED] == 1
 
 
 def test_the_same_instance_twice_is_one_row(db: Database) -> None:
     first = stored.received(db, sender="MR1")
     before = studies.get(db, STUDY)
     again = stored.instance(sha256=first.sha256, sender="MR1")
-    assert instances.register(db, again, expected_instances=None, now=after(9)) is Registration.DUPLICATE
+    assert (
+        instances.register(db, stored.folder(db), again, expected_instances=None, now=after(9))
+        is Registration.DUPLICATE
+    )
     assert studies.get(db, STUDY) == before
     assert instances.of_study(db, STUDY) == [first]
 
@@ -51,7 +64,10 @@ def test_the_same_instance_twice_is_one_row(db: Database) -> None:
 def test_a_duplicate_does_not_open_a_study_that_is_stable(db: Database) -> None:
     stored.delivered(db)
     again = stored.instance(sha256=instances.of_study(db, STUDY)[0].sha256)
-    assert instances.register(db, again, expected_instances=None, now=after(9)) is Registration.DUPLICATE
+    assert (
+        instances.register(db, stored.folder(db), again, expected_instances=None, now=after(9))
+        is Registration.DUPLICATE
+    )
     assert studies.get(db, STUDY).state is StudyState.STABLE
     assert queue.counts(db)[JobState.DONE] == 1
 
@@ -59,34 +75,42 @@ def test_a_duplicate_does_not_open_a_study_that_is_stable(db: Database) -> None:
 def test_a_duplicate_from_another_peer_adds_it_to_the_senders(db: Database) -> None:
     first = stored.received(db, sender="PACS1")
     again = stored.instance(sha256=first.sha256, sender="PACS2")
-    assert instances.register(db, again, expected_instances=None, now=after(9)) is Registration.DUPLICATE
+    assert (
+        instances.register(db, stored.folder(db), again, expected_instances=None, now=after(9))
+        is Registration.DUPLICATE
+    )
     assert studies.get(db, STUDY).calling_ae_titles == ("PACS1", "PACS2")
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "a folder"])
 def test_a_duplicate_replaces_a_file_that_is_lost(db: Database, damage: str) -> None:
     first = stored.received(db)
-    path = db.folder.path(first.path)
+    path = stored.folder(db).path(first.path)
     path.unlink()
     if damage == "cut short":
         path.write_bytes(b"data")
     if damage == "a folder":
         path.mkdir()
-    file = files.write(db.folder, first.sop_instance_uid, [b"data set 1 of " + STUDY.encode()])
+    file = files.write(stored.folder(db), first.sop_instance_uid, [b"data set 1 of " + STUDY.encode()])
     again = stored.instance(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes)
-    assert instances.register(db, again, expected_instances=None, now=after(9)) is Registration.DUPLICATE
-    files.discard(db.folder, db, file.path)
+    assert (
+        instances.register(db, stored.folder(db), again, expected_instances=None, now=after(9))
+        is Registration.DUPLICATE
+    )
+    files.discard(stored.folder(db), db, file.path)
     found = instances.of_study(db, STUDY)[0]
-    files.verify(db.folder, found.path, found.sha256)
+    files.verify(stored.folder(db), found.path, found.sha256)
     assert events.of_study(db, STUDY)[-1].name == "instance stored again"
-    assert files.sweep(db.folder, db, NOW).doomed == 1
+    assert files.sweep(stored.folder(db), db, NOW).doomed == 1
     assert path.exists() == (damage == "a folder")
 
 
 def test_another_content_under_the_same_uid_is_refused_and_noted(db: Database) -> None:
     first = stored.received(db)
     other = stored.instance(sha256="f" * 64, sender="MR2")
-    assert instances.register(db, other, expected_instances=None, now=after(9)) is Registration.CONFLICT
+    assert (
+        instances.register(db, stored.folder(db), other, expected_instances=None, now=after(9)) is Registration.CONFLICT
+    )
     assert instances.of_study(db, STUDY) == [first]
     assert studies.get(db, STUDY).calling_ae_titles == ("MODALITY",)
     last = events.of_study(db, STUDY)[-1]
@@ -98,7 +122,7 @@ def test_the_same_uid_in_another_study_is_a_conflict_too(db: Database) -> None:
     first = stored.received(db)
     other = stored.instance(study="1.9", sha256="f" * 64)
     stolen = type(other)(**(vars(other) | {"sop_instance_uid": first.sop_instance_uid}))
-    assert instances.register(db, stolen, expected_instances=None, now=NOW) is Registration.CONFLICT
+    assert instances.register(db, stored.folder(db), stolen, expected_instances=None, now=NOW) is Registration.CONFLICT
     with pytest.raises(NotFound, match=r"no study 1\.9"):
         studies.get(db, "1.9")
 

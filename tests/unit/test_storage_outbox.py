@@ -1,23 +1,14 @@
 """Results and their deliveries: committed with their job, sent in order, proved, never sent twice at a time."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from storage import Database, events, files, outbox, queue, studies
+from storage import Database, engine, events, files, outbox, queue, studies
 from storage.errors import InvalidTransition, LeaseLost, ResultConflict
 from storage.outbox import NewDelivery
 from storage.records import Proof
 from storage.states import DeliveryState, JobState
 from tests import stored
 from tests.stored import NOW, STUDY, after
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def states(db: Database, job_id: int = 1) -> list[DeliveryState]:
@@ -33,16 +24,39 @@ def test_results_deliveries_and_state_are_one_step(db: Database) -> None:
     assert outbox.result(db, "1.2") is None
     assert states(db) == [DeliveryState.PENDING] * 2
     for result in results:
-        files.verify(db.folder, result.path, result.sha256)
+        files.verify(stored.folder(db), result.path, result.sha256)
 
 
 def test_a_failure_in_the_middle_leaves_nothing_of_it(db: Database) -> None:
     job = stored.running(db)
     result = stored.encoded(db, job, 1)
     with pytest.raises(KeyError):
-        outbox.complete(db, job, JobState.REPORTED, [result], [NewDelivery("2.25.unknown", "pacs")], {}, "encoded", NOW)
+        outbox.complete(
+            db,
+            stored.folder(db),
+            job,
+            JobState.REPORTED,
+            [result],
+            [NewDelivery("2.25.unknown", "pacs")],
+            {},
+            "encoded",
+            NOW,
+        )
     assert queue.get(db, job.job_id) == job
     assert outbox.results_of_job(db, job.job_id) == []
+
+
+def test_an_idle_office_waits_for_no_writer(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
+    with stored.opened(stored.folder(db).root) as impatient, stored.held_by_a_writer(db):
+        assert outbox.claim(impatient, "pacs", NOW) is None
+
+
+def test_of_two_who_see_the_same_delivery_one_gets_it(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored.reported(db, count=1)
+    stored.overtake(db, monkeypatch, lambda: stored.taken(db))
+    assert outbox.claim(db, "pacs", NOW) is None
+    assert [each.attempt for each in outbox.of_job(db, 1)] == [1]
 
 
 def test_a_report_without_destinations_is_done(db: Database) -> None:
@@ -61,36 +75,36 @@ def test_a_skipped_job_stays_skipped_while_its_report_is_sent(db: Database) -> N
 def test_only_reported_and_skipped_are_ways_to_complete(db: Database) -> None:
     job = stored.running(db)
     with pytest.raises(ValueError, match="not as done"):
-        outbox.complete(db, job, JobState.DONE, [], [], {}, "", NOW)
+        outbox.complete(db, stored.folder(db), job, JobState.DONE, [], [], {}, "", NOW)
 
 
 def test_a_uid_of_another_job_is_never_taken_over(db: Database) -> None:
     taken = stored.encoded(db, stored.reported(db), 1)
     job = stored.running(db, study="1.9")
     with pytest.raises(ResultConflict, match="belongs to job 1, not to job 2"):
-        outbox.complete(db, job, JobState.REPORTED, [taken], [], {}, "encoded", NOW)
+        outbox.complete(db, stored.folder(db), job, JobState.REPORTED, [taken], [], {}, "encoded", NOW)
     assert queue.get(db, job.job_id).state is JobState.RUNNING
 
 
 def test_a_result_encoded_again_keeps_its_first_content(db: Database) -> None:
     job = stored.complete(db, stored.running(db), state=JobState.SKIPPED, count=1)
     first = outbox.results_of_job(db, job.job_id)
-    queue.retry(db, job.job_id, NOW)
-    other = files.write(db.folder, first[0].sop_instance_uid, [b"another content"], area="results")
+    queue.retry(db, stored.folder(db), job.job_id, NOW)
+    other = files.write(stored.folder(db), first[0].sop_instance_uid, [b"another content"], area="results")
     changed = type(first[0])(**(vars(first[0]) | {"path": other.path, "sha256": other.sha256}))
-    outbox.complete(db, stored.claimed(db), JobState.SKIPPED, [changed], [], {}, "again", NOW)
+    outbox.complete(db, stored.folder(db), stored.claimed(db), JobState.SKIPPED, [changed], [], {}, "again", NOW)
     assert outbox.results_of_job(db, job.job_id) == first
-    assert list(files.orphans(db.folder, db, "results")) == [other.path]
+    assert list(files.orphans(stored.folder(db), db, "results")) == [other.path]
 
 
 def test_a_lost_result_that_comes_out_different_is_a_conflict(db: Database) -> None:
     job = stored.complete(db, stored.running(db), state=JobState.SKIPPED, count=1)
     first = outbox.results_of_job(db, job.job_id)[0]
-    db.folder.path(first.path).unlink()
-    queue.retry(db, job.job_id, NOW)
+    stored.folder(db).path(first.path).unlink()
+    queue.retry(db, stored.folder(db), job.job_id, NOW)
     changed = type(first)(**(vars(first) | {"path": "results/aa/x", "sha256": "f" * 64}))
     with pytest.raises(ResultConflict, match="another content"):
-        outbox.complete(db, stored.claimed(db), JobState.SKIPPED, [changed], [], {}, "again", NOW)
+        outbox.complete(db, stored.folder(db), stored.claimed(db), JobState.SKIPPED, [changed], [], {}, "again", NOW)
 
 
 def test_deliveries_go_one_by_one_in_the_order_of_their_ordinals(db: Database) -> None:
@@ -187,7 +201,7 @@ def test_what_was_said_of_an_attempt_cannot_be_unsaid(db: Database) -> None:
 def test_a_delivery_waits_while_its_job_is_worked_on_again(db: Database) -> None:
     stored.complete(db, stored.running(db), state=JobState.SKIPPED, count=1)
     on_the_way = stored.taken(db)
-    queue.retry(db, 1, NOW)
+    queue.retry(db, stored.folder(db), 1, NOW)
     outbox.postpone(db, on_the_way, "timeout", NOW, NOW)
     assert outbox.claim(db, "pacs", NOW) is None
     stored.complete(db, stored.claimed(db), state=JobState.SKIPPED, count=1)

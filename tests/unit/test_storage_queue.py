@@ -1,13 +1,12 @@
 """Jobs: claimed under a lease, given back, given up, retried, cancelled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from storage import Database, events, outbox, queue, schema
+from storage import Database, engine, events, outbox, queue, schema
 from storage.due import LONGEST_WAIT
 from storage.errors import InvalidTransition, LeaseLost, NotFound
 from storage.records import Job
@@ -16,12 +15,6 @@ from tests import stored
 from tests.stored import NOW, STUDY, after
 
 YEAR_S = 365 * 86400.0
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def test_the_claim_counts_the_attempt_and_takes_the_lease(db: Database) -> None:
@@ -51,6 +44,13 @@ def test_the_oldest_due_job_comes_first(db: Database) -> None:
 
 def test_an_idle_queue_gives_nothing(db: Database) -> None:
     assert queue.claim(db, "worker:1", 60, NOW) is None
+
+
+def test_an_idle_worker_waits_for_no_writer(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.1)
+    with stored.opened(stored.folder(db).root) as impatient, stored.held_by_a_writer(db):
+        assert queue.claim(impatient, "worker:1", 60, NOW) is None
+        assert queue.release_expired(impatient, NOW) == 0
 
 
 def test_the_next_revision_waits_while_the_one_before_runs(db: Database) -> None:
@@ -116,7 +116,7 @@ def test_whoever_lost_the_lease_writes_nothing(db: Database, thief: str) -> None
     job = stored.running(db)
     if thief == "retried and claimed by another":  # at its first attempt again: the owner tells them apart
         queue.cancel(db, job.job_id, "by hand", NOW)
-        queue.retry(db, job.job_id, NOW)
+        queue.retry(db, stored.folder(db), job.job_id, NOW)
         stored.claimed(db, owner="worker:2")
     if thief == "expired":
         queue.release_expired(db, after(61))
@@ -138,6 +138,18 @@ def test_whoever_lost_the_lease_writes_nothing(db: Database, thief: str) -> None
         stored.complete(db, job)
     assert queue.get(db, job.job_id) == before
     assert len(events.of_job(db, job.job_id)) == told
+
+
+def test_who_lost_one_job_writes_nothing_into_the_next_one_that_it_holds(db: Database) -> None:
+    lost = stored.running(db, study="1.8")
+    queue.cancel(db, lost.job_id, "by hand", NOW)
+    held = stored.running(db, study="1.9")
+    assert (held.lease_owner, held.attempt) == (lost.lease_owner, lost.attempt)
+    with pytest.raises(LeaseLost):
+        queue.fail(db, lost, "late", {}, NOW)
+    with pytest.raises(LeaseLost):
+        stored.complete(db, lost)
+    assert queue.get(db, held.job_id) == held
 
 
 def test_only_the_leases_of_the_dead_owner_are_released(db: Database) -> None:
@@ -217,14 +229,14 @@ def test_what_is_not_there_is_said(db: Database) -> None:
     with pytest.raises(NotFound, match="no job 7"):
         queue.get(db, 7)
     with pytest.raises(NotFound):
-        queue.retry(db, 7, NOW)
+        queue.retry(db, stored.folder(db), 7, NOW)
     with pytest.raises(NotFound):
         queue.cancel(db, 7, "by hand", NOW)
 
 
 def test_a_retry_begins_again_with_all_attempts(db: Database) -> None:
     job = queue.fail(db, stored.running(db), "no free memory", {}, NOW)
-    again = queue.retry(db, job.job_id, after(5))
+    again = queue.retry(db, stored.folder(db), job.job_id, after(5))
     assert (again.state, again.attempt, again.available_at) == (JobState.QUEUED, 0, after(5))
     assert stored.claimed(db, now=after(5)).attempt == 1
 
@@ -239,7 +251,7 @@ def test_what_is_on_its_way_or_done_is_not_retried(db: Database, state: JobState
     }
     job = make[state](db)
     with pytest.raises(InvalidTransition, match=f"a job that is {state} cannot be tried again"):
-        queue.retry(db, job.job_id, NOW)
+        queue.retry(db, stored.folder(db), job.job_id, NOW)
     assert queue.get(db, job.job_id) == job
 
 
@@ -247,7 +259,7 @@ def test_a_job_that_was_overtaken_is_not_retried(db: Database) -> None:
     first = stored.queued(db, number=1)
     stored.queued(db, number=2)
     with pytest.raises(InvalidTransition, match="overtaken by revision 2 of its study: retry that one"):
-        queue.retry(db, first.job_id, NOW)
+        queue.retry(db, stored.folder(db), first.job_id, NOW)
 
 
 def test_a_job_given_back_after_it_was_overtaken_is_cancelled(db: Database) -> None:
@@ -274,7 +286,7 @@ def refused(db: Database, count: int) -> Job:
 def test_a_retry_with_results_on_hand_sends_only_what_was_refused(db: Database) -> None:
     job = refused(db, 1)
     assert job.state is JobState.FAILED
-    again = queue.retry(db, job.job_id, after(5))
+    again = queue.retry(db, stored.folder(db), job.job_id, after(5))
     assert again.state is JobState.REPORTED
     first, second = outbox.of_job(db, job.job_id)
     assert (first.state, first.attempt, first.available_at) == (DeliveryState.PENDING, 0, after(5))
@@ -286,19 +298,19 @@ def test_a_retry_with_results_on_hand_sends_only_what_was_refused(db: Database) 
 def test_a_retry_without_the_files_of_the_results_works_from_the_start(db: Database) -> None:
     job = refused(db, 1)
     lost = outbox.results_of_job(db, job.job_id)[0]
-    db.folder.path(lost.path).unlink()
-    assert queue.retry(db, job.job_id, NOW).state is JobState.QUEUED
+    stored.folder(db).path(lost.path).unlink()
+    assert queue.retry(db, stored.folder(db), job.job_id, NOW).state is JobState.QUEUED
     stored.complete(db, stored.claimed(db))
     found = outbox.results_of_job(db, job.job_id)[0]
     assert found.path != lost.path
-    assert db.folder.path(found.path).is_file()
+    assert stored.folder(db).path(found.path).is_file()
     assert [each.state for each in outbox.of_job(db, job.job_id)] == [DeliveryState.PENDING, DeliveryState.SENT]
 
 
 def test_a_retry_of_a_skipped_job_works_from_the_start_and_sends_nothing_twice(db: Database) -> None:
     job = stored.complete(db, stored.running(db), state=JobState.SKIPPED)
     outbox.sent(db, stored.taken(db), "0x0000", NOW)
-    assert queue.retry(db, job.job_id, NOW).state is JobState.QUEUED
+    assert queue.retry(db, stored.folder(db), job.job_id, NOW).state is JobState.QUEUED
     assert [delivery.state for delivery in outbox.of_job(db, job.job_id)] == [DeliveryState.SENT]
     assert outbox.claim(db, "pacs", NOW) is None
     again = stored.complete(db, stored.claimed(db), state=JobState.SKIPPED)
@@ -311,7 +323,7 @@ def test_a_cancelled_job_is_not_worked_on(db: Database) -> None:
     job = queue.cancel(db, 1, "wrong patient", after(5))
     assert (job.state, job.reason) == (JobState.CANCELLED, "wrong patient")
     assert queue.claim(db, "w", 60, after(6)) is None
-    assert queue.retry(db, 1, after(7)).state is JobState.QUEUED
+    assert queue.retry(db, stored.folder(db), 1, after(7)).state is JobState.QUEUED
 
 
 def test_a_cancel_keeps_back_what_was_not_sent_and_a_retry_sends_it(db: Database) -> None:
@@ -323,7 +335,7 @@ def test_a_cancel_keeps_back_what_was_not_sent_and_a_retry_sends_it(db: Database
     states = [each.state for each in outbox.of_job(db, job.job_id)]
     assert states == [DeliveryState.SENT, DeliveryState.REFUSED]
     assert queue.get(db, job.job_id).state is JobState.CANCELLED
-    assert queue.retry(db, job.job_id, NOW).state is JobState.REPORTED
+    assert queue.retry(db, stored.folder(db), job.job_id, NOW).state is JobState.REPORTED
     outbox.sent(db, stored.taken(db), "0x0000", NOW)
     assert queue.get(db, job.job_id).state is JobState.DONE
 

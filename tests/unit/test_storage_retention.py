@@ -1,7 +1,6 @@
 """What retention deletes, and what it must not touch."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -16,22 +15,16 @@ from tests.stored import NOW, STUDY, after
 LATER = after(86400)
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
-
-
 def purge_studies(db: Database, now_s: float = 86400) -> int:
-    return retention.purge_studies(db, db.folder, LATER, after(now_s))
+    return retention.purge_studies(db, stored.folder(db), LATER, after(now_s))
 
 
 def purge_results(db: Database, now_s: float = 86400) -> int:
-    return retention.purge_results(db, db.folder, LATER, after(now_s))
+    return retention.purge_results(db, stored.folder(db), LATER, after(now_s))
 
 
 def stored_files(db: Database, area: str) -> set[str]:
-    return {str(path.relative_to(db.folder.root)) for path in (db.folder.root / area).glob("*/*")}
+    return {str(path.relative_to(stored.folder(db).root)) for path in (stored.folder(db).root / area).glob("*/*")}
 
 
 def rows(db: Database, table: sa.Table) -> int:
@@ -105,6 +98,39 @@ def test_results_of_a_job_that_has_not_ended_stay(db: Database, make: Callable[[
     assert (stored_files(db, "results"), rows(db, schema.deliveries), rows(db, schema.jobs)) == before
 
 
+def test_one_study_that_waits_keeps_no_other(db: Database) -> None:
+    stored.delivered(db)
+    waiting = stored.reported(db, study="1.9")
+    assert (purge_studies(db), purge_results(db)) == (1, 1)
+    assert [job.job_id for job in queue.listing(db)] == [waiting.job_id]
+    assert {record.study_instance_uid for record in instances.of_study(db, "1.9")} == {"1.9"}
+    assert len(stored_files(db, "results")) == 2
+
+
+def test_what_its_destination_proved_to_keep_goes(db: Database) -> None:
+    stored.reported(db, proof=Proof.COMMITMENT, count=1)
+    outbox.committed(db, outbox.sent(db, stored.taken(db), "0x0000", NOW), NOW)
+    assert (purge_studies(db), purge_results(db)) == (1, 1)
+
+
+def test_what_grew_or_was_taken_up_again_meanwhile_stays(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored.delivered(db)
+    stored.overtake(db, monkeypatch, lambda: stored.received(db, 2))
+    assert purge_studies(db) == 0
+    assert len(instances.of_study(db, STUDY)) == 2
+    failed = queue.fail(db, stored.running(db, study="1.9"), "broken", None, NOW)
+    stored.overtake(db, monkeypatch, lambda: queue.retry(db, stored.folder(db), failed.job_id, NOW))
+    assert purge_results(db) == 1  # of the first study
+    assert [job.job_id for job in queue.listing(db)] == [failed.job_id]
+
+
+def test_a_young_study_stays_when_its_results_are_gone(db: Database) -> None:
+    stored.delivered(db)
+    assert purge_results(db) == 1
+    assert retention.purge_studies(db, stored.folder(db), NOW, LATER) == 0
+    assert len(instances.of_study(db, STUDY)) == 1
+
+
 def test_the_instances_of_a_study_that_ended_go_and_its_story_stays(db: Database) -> None:
     job = stored.delivered(db)
     other = stored.received(db, study="1.9")
@@ -112,7 +138,7 @@ def test_the_instances_of_a_study_that_ended_go_and_its_story_stays(db: Database
     assert stored_files(db, "instances") == {other.path}
     assert len(stored_files(db, "results")) == 2
     assert studies.get(db, STUDY).instances == 0
-    assert instances.series_of_study(db, STUDY) == []
+    assert stored.rows(db, schema.series) == [("1.9", "1.9.1", "MR", 1)]
     assert queue.get(db, job.job_id).state is JobState.DONE
     last = events.of_study(db, STUDY)[-1]
     assert (last.name, last.reason) == ("instances deleted", "1, by retention")
@@ -158,7 +184,7 @@ def test_what_a_destination_refused_is_kept_until_someone_decides(db: Database) 
         outbox.refuse(db, stored.taken(db), "0xA900", NOW)
     assert queue.get(db, job.job_id).state is JobState.FAILED
     assert (purge_studies(db), purge_results(db)) == (1, 0)
-    assert queue.retry(db, job.job_id, NOW).state is JobState.REPORTED  # works without the instances
+    assert queue.retry(db, stored.folder(db), job.job_id, NOW).state is JobState.REPORTED  # works without the instances
     queue.cancel(db, job.job_id, "the destination is gone for good", NOW)
     assert purge_results(db) == 1
 
@@ -189,9 +215,9 @@ def test_a_crash_between_row_and_file_leaves_a_file_that_is_not_taken_up_again(
         purge_studies(db)
         purge_results(db)
     assert len(stored_files(db, "instances")) == 1
-    assert list(files.orphans(db.folder, db)) == []
-    assert list(files.orphans(db.folder, db, "results")) == []
-    assert files.sweep(db.folder, db, NOW).doomed == 3
+    assert list(files.orphans(stored.folder(db), db)) == []
+    assert list(files.orphans(stored.folder(db), db, "results")) == []
+    assert files.sweep(stored.folder(db), db, NOW).doomed == 3
     assert stored_files(db, "instances") | stored_files(db, "results") == set()
     assert rows(db, schema.doomed_files) == 0
 
@@ -199,6 +225,6 @@ def test_a_crash_between_row_and_file_leaves_a_file_that_is_not_taken_up_again(
 def test_a_file_that_has_already_gone_does_not_stop_the_purge(db: Database) -> None:
     stored.delivered(db)
     for path in stored_files(db, "instances"):
-        db.folder.path(path).unlink()
+        stored.folder(db).path(path).unlink()
     assert purge_studies(db) == 1
     assert rows(db, schema.doomed_files) == 0

@@ -1,7 +1,6 @@
 """Tables and migrations agree, and the database itself holds what must never be otherwise."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ from storage import Database, events, migrations, outbox, queue, schema, studies
 from storage.states import JobState
 from tests import stored
 from tests.stored import NOW, STUDY, after
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with stored.opened(tmp_path) as db:
-        yield db
 
 
 def definitions(connection: sa.Connection) -> dict[str, str]:

@@ -93,7 +93,7 @@ class Node(RuleBasedStateMachine):
             for result in results
             for name in DESTINATIONS
         ]
-        outbox.complete(self.db, job, state, results, plan, {}, "encoded", self.now)
+        outbox.complete(self.db, stored.folder(self.db), job, state, results, plan, {}, "encoded", self.now)
 
     @rule(owner=st.sampled_from(["", "a:"]))
     def a_worker_dies(self, owner: str) -> None:
@@ -132,20 +132,20 @@ class Node(RuleBasedStateMachine):
     @rule()
     def the_office_starts_again(self) -> None:
         outbox.release(self.db, self.now)
-        files.sweep(self.db.folder, self.db, self.now)
+        files.sweep(stored.folder(self.db), self.db, self.now)
 
     @rule(job_id=JOBS, retry=st.booleans())
     def an_operator_decides(self, job_id: int, retry: bool) -> None:
         if not any(job.job_id == job_id for job in queue.listing(self.db)):
             return
         if retry:
-            self.attempt(lambda: queue.retry(self.db, job_id, self.now))
+            self.attempt(lambda: queue.retry(self.db, stored.folder(self.db), job_id, self.now))
         else:
             self.attempt(lambda: queue.cancel(self.db, job_id, "by hand", self.now))
 
     @rule(what=st.sampled_from([retention.purge_studies, retention.purge_results]))
     def retention_comes_by(self, what: Callable[[Database, object, datetime, datetime], int]) -> None:
-        what(self.db, self.db.folder, self.now - timedelta(days=1), self.now)
+        what(self.db, stored.folder(self.db), self.now - timedelta(days=1), self.now)
 
     @invariant()
     def every_state_was_reached_along_the_tables(self) -> None:
@@ -184,7 +184,7 @@ class Node(RuleBasedStateMachine):
 
     @invariant()
     def every_row_has_its_file_and_every_file_its_row(self) -> None:
-        folder = self.db.folder
+        folder = stored.folder(self.db)
         for study in ("1.1", "1.2"):
             for instance in instances.of_study(self.db, study):
                 files.verify(folder, instance.path, instance.sha256)

@@ -41,6 +41,7 @@ def test_the_curves_are_scikit_learns(sample: tuple[np.ndarray, np.ndarray]) -> 
     np.testing.assert_allclose(precision, their_precision[:-1][::-1])
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     random = np.random.default_rng(1)
     hits = 0
