@@ -129,6 +129,12 @@ def kind(message: ET.Element) -> str:
     return "" if found is None else found.get("csd-code", "")
 
 
+def user(message: ET.Element) -> str:
+    """Who asked for it."""
+    people = message.iter("ActiveParticipant")
+    return next((each.get("UserID", "") for each in people if each.get("UserIsRequestor") == "true"), "")
+
+
 def study(message: ET.Element) -> str:
     """Which study it is about."""
     found = message.find("ParticipantObjectIdentification")

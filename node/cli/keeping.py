@@ -7,20 +7,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from node.cli.service import DEFAULT, Config, load, one_line_errors
+from node.cli.service import DEFAULT, Config, load, one_line_errors, say
 from node.process.hardening import harden
 from storage.errors import NotFound
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go; it is made where it is missing.")]
 Target = Annotated[Path, typer.Argument(help="An empty folder, or one that is to be made.")]
 Source = Annotated[Path, typer.Argument(help="The folder that `neurossl backup` wrote.")]
+Zip = Annotated[Path, typer.Argument(metavar="OUT.zip", help="The file to write; it must not be there yet.")]
 Host = Annotated[str, typer.Option(help="The name or address that the certificate is for.")]
 DaysValid = Annotated[int, typer.Option(min=1, help="How many days they are valid.")]
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the app."""
-    for command in (backup, restore, certificate):
+    for command in (backup, restore, certificate, support_bundle):
         app.command()(command)
 
 
@@ -62,6 +63,19 @@ def certificate(
         for side, (pem, key) in (("node", made.node), ("peer", made.peer)):
             _say(f"{side}: certificate {pem}, key {key}, authorities {made.authority}")
         _say(f"The key of the authority, {made.authority.with_suffix('.key')}, signs more; keep it elsewhere.")
+
+
+def support_bundle(out: Zip, config: Config = DEFAULT) -> None:
+    """Versions, configuration without secrets, health, queue, events and log as a zip for support; no patient data."""
+    from node.observe import support
+
+    harden()
+    try:
+        written = support.write(config, out, datetime.now(UTC))
+    except OSError as error:
+        say(f"{out}: {error.strerror}")
+        raise typer.Exit(1) from None
+    _say(f"{out} holds {', '.join(written)}")
 
 
 def _say(text: str) -> None:
