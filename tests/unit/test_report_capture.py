@@ -128,6 +128,15 @@ def test_letters_say_where_the_patients_sides_are(
     assert tuple(each for each in written if len(each) == 1) == letters
 
 
+@pytest.mark.parametrize(("height_mm", "said"), [(12.3, "H 12.3 mm"), (0.0, "H 0.0 mm"), (-4.5, "F 4.5 mm")])
+def test_a_slice_says_its_number_and_its_height(height_mm: float, said: str) -> None:
+    (one,) = reports.prediction(slices=1).slices
+    made = replace(
+        reports.prediction(), slices=(replace(one, slice=Slice(one.slice.pixels, reports.plane(height_mm))),)
+    )
+    assert overlay.place(made, 0) == f"Slice 1 of 1, {said}"
+
+
 def test_a_picture_without_a_place_claims_none() -> None:
     made = with_slice(reports.prediction(), slice=Slice(np.zeros((224, 224), np.uint8)))
     capture = overlay_of(made)
@@ -242,6 +251,33 @@ def test_the_marker_points_at_the_probability_and_its_whiskers_reach_one_deviati
     whiskers = columns(217, drawing.WHITE)
     low, high = (whiskers[0] + 1 - start) / length, (whiskers[-1] - 1 - start) / length
     assert (low, high) == pytest.approx((probability - 0.05, probability + 0.05), abs=0.003)
+
+
+def test_whiskers_end_where_the_line_does() -> None:
+    page = summary.picture(reports.prediction(probability=0.98, spread=0.5), "meaning", revision=1)
+    last = np.flatnonzero((page[272] == summary.COLOURS[Band.HIGH_LIKELIHOOD]).all(axis=1))[-1]
+    assert np.flatnonzero((page[217] == drawing.WHITE).all(axis=1))[-1] <= last + 4
+
+
+@pytest.mark.parametrize("known", [{}, {"high_likelihood": 0.75}, {"no_significant_changes": 0.62}])
+def test_without_both_thresholds_the_line_has_no_bands(known: dict[str, float]) -> None:
+    made = reports.prediction(model=replace(reports.MODEL, thresholds=known))
+    assert summary.zones(made) == [("", drawing.LINE, 0.0, 1.0)]
+
+
+def test_a_band_too_narrow_for_its_name_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = {**reports.MODEL.thresholds, "no_significant_changes": 0.70, "high_likelihood": 0.75}
+    said = words_of(reports.prediction(SERIES, model=replace(reports.MODEL, thresholds=narrow)), monkeypatch)
+    assert "indeterminate" not in said
+    assert {"no significant changes", "high likelihood"} <= set(said)
+
+
+def test_a_page_without_result_says_so_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(summary, "write", lambda _draw, _at, text, *_, **__: written.append(text))
+    summary.skipped_picture("no series is T1-weighted", [reports.Verdict()])
+    assert {"No result", "no series is T1-weighted", "RESEARCH USE ONLY"} <= set(written)
+    assert "Series 3 (MR, 24 instances): not T1-weighted: EchoTime 90 ms" in written
 
 
 def test_out_of_scope_is_said_as_clearly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,7 @@ OBJECTS: dict[str, Callable[[], Volume]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTS)
 def test_what_is_no_head_is_outside_with_a_reason(name: str) -> None:
     found = assessed(OBJECTS[name]())

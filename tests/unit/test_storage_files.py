@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import Database, DataFolder, files, instances, outbox
+from storage import Database, DataFolder, files, instances, outbox, schema
 from storage.errors import FileAltered, StorageFull, UnsafePath
 from storage.files import Swept
 from storage.states import JobState
@@ -293,3 +293,24 @@ def test_a_leftover_of_the_future_is_swept_too(db: Database) -> None:
 def test_at_the_start_everything_counts_as_old(db: Database) -> None:
     (stored.folder(db).root / "tmp" / "0123.part").write_bytes(b"half")
     assert files.sweep(stored.folder(db), db, datetime.now(UTC), grace_s=0).leftovers == 1
+
+
+def test_a_doomed_file_is_forgotten_only_when_its_end_is_durable(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = files.write(stored.folder(db), "1.9.9", [b"x"])
+    with db.transaction() as connection:
+        connection.execute(schema.doomed_files.insert().values(path=file.path))
+    synced: list[tuple[Path, int]] = []
+    monkeypatch.setattr(
+        files, "sync", lambda parent: synced.append((parent, len(stored.rows(db, schema.doomed_files))))
+    )
+    assert files.delete_doomed(stored.folder(db), db) == 1
+    assert synced == [(stored.folder(db).path(file.path).parent, 1)]
+    assert stored.rows(db, schema.doomed_files) == []
+
+
+def test_storing_leaves_no_file_open(folder: DataFolder) -> None:
+    files.write(folder, "1.2", [b"first"])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(20):
+        files.write(folder, f"1.{number}", [b"x"])
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

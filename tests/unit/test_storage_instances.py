@@ -49,6 +49,12 @@ def test_what_comes_for_one_study_changes_no_other(db: Database) -> None:
     assert queue.counts(db)[JobState.QUEUED] == 1
 
 
+def test_the_study_that_has_been_silent_longest_comes_first(db: Database) -> None:
+    for study, received_s in (("1.9", 3), ("1.7", 1), ("1.8", 2)):
+        stored.received(db, study=study, now=after(received_s))
+    assert [each.study_instance_uid for each in studies.receiving(db)] == ["1.7", "1.8", "1.9"]
+
+
 def test_the_same_instance_twice_is_one_row(db: Database) -> None:
     first = stored.received(db, sender="MR1")
     before = studies.get(db, STUDY)

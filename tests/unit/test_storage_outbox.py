@@ -27,6 +27,12 @@ def test_results_deliveries_and_state_are_one_step(db: Database) -> None:
         files.verify(stored.folder(db), result.path, result.sha256)
 
 
+def test_each_job_has_its_own_results_and_deliveries(db: Database) -> None:
+    one, two = stored.reported(db, study="1.8"), stored.reported(db, study="1.9", count=1)
+    assert [each.job_id for each in outbox.results_of_job(db, one.job_id)] == [one.job_id] * 2
+    assert [each.job_id for each in outbox.of_job(db, two.job_id)] == [two.job_id]
+
+
 def test_a_failure_in_the_middle_leaves_nothing_of_it(db: Database) -> None:
     job = stored.running(db)
     result = stored.encoded(db, job, 1)
