@@ -22,6 +22,7 @@ from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
 from node.service.listener import on_store
 from node.service.scheduler import Act
+from node.service.witness import Reception
 from storage import Database, DataFolder, files, queue, retention, studies, watermarks
 from storage.errors import FolderInUse
 from storage.records import Study
@@ -34,7 +35,8 @@ FOR_EVER = float("inf")
 
 def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> tuple[Act, ...]:
     """Everything that the office does from time to time; `trail` hears of what is deleted."""
-    archived = _of_archive(settings, folder, db)
+    reception = None if trail is None else Reception(trail)
+    archived = _of_archive(settings, folder, db, reception)
     fetching = None if archived is None else archived.fetching
     watch = CompletenessWatch(settings, folder, db, fetching=fetching)
     found = [
@@ -49,7 +51,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
     if archived is not None:
         found.append(Act("counting", 5, archived.counting.ask))
     if fetching is not None:
-        found.append(Act("fetching", 1, fetching.work))
+        found.append(Act("fetching", 1, partial(_fetch, fetching, reception)))
     return tuple(found)
 
 
@@ -60,7 +62,16 @@ class OfArchive(NamedTuple):
     fetching: Fetching | None
 
 
-def _of_archive(settings: Settings, folder: DataFolder, db: Database) -> OfArchive | None:
+def _fetch(fetching: Fetching, reception: Reception | None) -> None:
+    """Fetch what is due, and note what came by C-GET: in this thread, over associations that are over now."""
+    try:
+        fetching.work()
+    finally:
+        if reception is not None:
+            reception.ended()
+
+
+def _of_archive(settings: Settings, folder: DataFolder, db: Database, reception: Reception | None) -> OfArchive | None:
     archive, timeout_s = settings.archive, settings.delivery.timeout_s
     if archive is None:
         return None
@@ -70,7 +81,7 @@ def _of_archive(settings: Settings, folder: DataFolder, db: Database) -> OfArchi
         fetcher = Fetcher(
             peer,
             db,
-            partial(on_store, folder, db, settings),
+            partial(on_store, folder, db, settings, reception=reception),
             method=archive.fetch,
             own_ae_title=settings.listener.ae_title,
             timeout_s=timeout_s,

@@ -10,7 +10,7 @@ from pydicom import dcmread
 
 from node.observe import support
 from storage.states import JobState
-from tests import factories
+from tests import audit, factories
 from tests.certificates import site
 from tests.destination import wait_until
 from tests.services import Service, service
@@ -44,6 +44,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Ser
     pacs = {"name": "away", "ae_title": "PACS", "host": "127.0.0.1", "port": 9, "tls": tls.model_dump(mode="json")}
     rules = [{"when": 'PatientName ~ "QUINCEY"', "then": "prefer", "why": "Quincey is preferred"}]
     settings = {"destinations": [pacs], "selection": {"rules": rules}}
+    settings["audit"] = {"transport": "file", "file": str(folder / "audit.log")}
     with service(folder, bundle, None, start=False, **settings) as running:
         paths = factories.write(
             factories.mr_series(study_uid=STUDY, series_uid=f"{STUDY}.1", slices=48, spacing_mm=(3.3, 2, 2)),
@@ -103,6 +104,17 @@ def test_the_values_that_are_looked_for_are_in_the_stored_files(node: Service) -
     assert all(value.encode() in stored_bytes for value in ABOUT_A_PATIENT.values())
     shown = node.command("queue", "show", "1", "--json").stdout
     assert OPERATOR in shown
+
+
+def test_the_audit_trail_names_the_study_and_nothing_about_its_patient(node: Service) -> None:
+    lines = (node.folder.root.parent / "audit.log").read_bytes().splitlines()
+    told = [audit.checked(audit.parsed(line)["body"]) for line in lines]
+    assert {audit.study(each) for each in told if audit.event(each) in audit.STUDIES} == {STUDY}
+    assert {"110102", "110103", "110104"} <= {audit.event(each) for each in told}
+    (withdrawal,) = [each for each in told if audit.event(each) == "110103"]
+    assert audit.user(withdrawal).startswith("uid ")
+    text = b"\n".join(lines).decode().lower()
+    assert [said for said in (*ABOUT_A_PATIENT.values(), OPERATOR) if said.lower() in text] == []
 
 
 def test_a_wrong_configuration_is_no_obstacle_and_a_file_that_is_there_is_kept(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ import pytest
 import structlog
 
 from node.config import Settings, Tls
+from node.dicom.header import Header
+from node.dicom.received import Receipt
 from node.dimse.tls import server_context
 from node.errors import ConfigurationError
 from node.observe import audit_message, syslog
 from node.observe.audit import Trail, note_configuration, trail_of
 from node.observe.audit_message import AuditEvent
+from node.service.witness import Reception
 from tests import audit
 from tests.certificates import site
 from tests.destination import wait_until
@@ -210,3 +213,31 @@ def test_tls_files_that_cannot_work_are_named_before_anything_starts(tmp_path: P
     gone = Tls(certificate=tmp_path / "a", key=tmp_path / "b", authorities=tmp_path / "c")
     with pytest.raises(ConfigurationError, match=r"audit\.tls\.certificate"):
         Trail(settings(tmp_path, transport="tls", host="127.0.0.1", tls=gone.model_dump()), "service")
+
+
+def test_what_came_is_counted_by_association_which_is_a_thread_and_by_study(tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+
+    def associate(reception: Reception, calling: str, uids: list[str], receipt: Receipt) -> None:
+        for uid in uids:
+            header = Header(sop_class_uid=MR, study_instance_uid=uid)
+            reception.answered(calling, HOST, header, receipt)
+        reception.answered(calling, HOST, None, Receipt.UNPARSABLE)
+        reception.ended()
+
+    with Trail(settings(tmp_path, transport="file", file=file), "listener") as trail:
+        reception = Reception(trail)
+        for arguments in (
+            ("ONE", [STUDY, STUDY, "1.2.9"], Receipt.STORED),
+            ("TWO", [STUDY], Receipt.HERE_ALREADY),
+            ("THREE", [STUDY], Receipt.NO_ROOM),
+        ):
+            thread = threading.Thread(target=associate, args=(reception, *arguments))
+            thread.start()
+            thread.join()
+    told = [audit.checked(audit.parsed(line)["body"]) for line in file.read_bytes().splitlines()]
+    assert [(audit.user(each), audit.study(each), audit.counts(each)) for each in told] == [
+        ("ONE", STUDY, {MR: 2}),
+        ("ONE", "1.2.9", {MR: 1}),
+        ("TWO", STUDY, {MR: 1}),
+    ]
