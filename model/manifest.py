@@ -94,6 +94,22 @@ class Thresholds(Part):
         return Band.NO_SIGNIFICANT_CHANGES if probability < self.no_significant_changes else Band.INDETERMINATE
 
 
+class Subjects(Part):
+    """Whom the training data came from; the defaults are the published ones (OASIS-1: 416 people of 18 to 96 years).
+
+    age_years  the youngest and the oldest, in whole years; None where nobody knows: then no age is refused
+    """
+
+    species: Annotated[str, Field(min_length=1, max_length=64)] = "human"
+    age_years: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0, le=130)]] | None = (18, 96)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.age_years is not None and self.age_years[0] > self.age_years[1]:
+            raise ValueError("age_years: the youngest comes first")
+        return self
+
+
 def _preprocessing(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
@@ -108,6 +124,7 @@ class Manifest(Part):
 
     temperature       logits are divided by it before the softmax (Guo et al. 2017, arXiv:1706.04599)
     scope             limits of model.scope.assess
+    subjects          whom the training data came from; studies of anybody else are not classified
     dropout_samples   Monte Carlo dropout passes behind every spread
     trained           False for weights that no data has shaped; then no answer means anything
     provenance        where the weights come from, in words; sha256: of weights.safetensors
@@ -124,6 +141,7 @@ class Manifest(Part):
     temperature: Annotated[float, Field(gt=0)] = 1.6995
     thresholds: Thresholds = Thresholds()
     scope: Mapping[str, float] = Field(default_factory=lambda: dict(scope.THRESHOLDS))
+    subjects: Subjects = Subjects()
     dropout_samples: Annotated[int, Field(ge=2, le=10_000)] = 10
     rollout_order: RolloutOrder = RolloutOrder.LAST_TO_FIRST
     provenance: Mapping[str, str] = Field(default_factory=dict)

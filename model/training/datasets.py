@@ -93,7 +93,8 @@ class Dataset:
     @property
     def summary(self) -> dict[str, object]:
         """Counts for people and for the manifest."""
-        labels = self.slices.label_of
+        labels, ages = self.slices.label_of, self.slices.covariates[:, COVARIATES.index("age")]
+        known = ages[np.isfinite(ages)]
         return {
             "layout": self.found.layout,
             "subjects": len(set(self.slices.subjects.tolist())),
@@ -101,6 +102,7 @@ class Dataset:
             "subjects_by_label": {str(label): count for label, count in sorted(Counter(labels.values()).items())},
             "slices_by_view": dict(sorted(Counter(self.slices.views.tolist()).items())),
             "skipped": len(self.skipped),
+            "age_years": [int(known.min()), int(known.max())] if known.size else None,
         }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from model.bundle import Bundle
 from model.classifier import SecondOrderClassifier
-from model.manifest import Manifest, Thresholds
+from model.manifest import Manifest, Subjects, Thresholds
 from model.training.recipes import Recipe
 
 
@@ -18,10 +18,14 @@ def to_bundle(
     *,
     temperature: float = 1.0,
     thresholds: Thresholds | None = None,
+    subjects: Subjects | None = None,
     provenance: Mapping[str, str] | None = None,
     half: bool = False,
 ) -> Bundle:
-    """The bundle; `half` stores float16. The recipe goes into its provenance, whole. Raises BundleError."""
+    """The bundle; `half` stores float16. The recipe goes into its provenance, whole. Raises BundleError.
+
+    Without `subjects` nobody knows the ages of those that it was trained on.
+    """
     manifest = Manifest(
         name=f"neurossl-{recipe.name}"[:64],
         version="1",
@@ -30,6 +34,7 @@ def to_bundle(
         preprocessing=recipe.preprocessing,
         temperature=round(temperature, 6),
         thresholds=thresholds or Thresholds(),
+        subjects=subjects or Subjects(age_years=None),
         dropout_samples=recipe.dropout_samples,
         provenance={
             **(provenance or {}),

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from model import network as networks
 from model.bundle import Bundle
 from model.classifier import SecondOrderClassifier
-from model.manifest import Thresholds
+from model.manifest import Subjects, Thresholds
 from model.training import calibrate, checkpoints, crossval, report
 from model.training.calibrate import Calibration
 from model.training.crossval import Plan
@@ -111,6 +111,7 @@ def export(folder: Path, target: Path, *, half: bool = False) -> Bundle:
         recipe,
         temperature=found.temperature,
         thresholds=found.thresholds,
+        subjects=Subjects(age_years=data.get("age_years")),
         provenance={"source": "trained by `neurossl model train`", "data": json.dumps(data, sort_keys=True)},
         half=half,
     )

@@ -1,20 +1,17 @@
 """How an image was acquired, as its header says: one form for classic and Enhanced objects of any vendor."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from node.dicom.values import items, number, places, text, value, words
+from node.dicom.agent import contrast_bolus
+from node.dicom.clock import Moment, acquired
+from node.dicom.values import number, places, text, value, words
 
 GRADIENT_TR_MS = 60.0
 SMALL_ANGLE = 30.0
 GE_COMPONENT = (0x0043, 0x102F)
-NO_AGENT = re.compile(
-    r"^\W*(no|none|non|na|n/a|nil|without|w/?o|ohne|sans|0|false|unknown)?\b\W*(contrast|agent|medium|km)?\W*$",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,12 @@ class Acquisition:
     contrasts    what Enhanced objects state as Acquisition Contrast (PS3.3 C.8.13.3.1.1), without UNKNOWN
     image_type   values of Image Type and Frame Type
     component    magnitude, phase, real, imaginary or mixed, where stated
-    agent        a contrast agent was given: yes, no, or None where the header is silent
-    description  Series Description and Protocol Name
+    options      Scan Options, and Magnetization Transfer where it is on
+    contrast_bolus                     keyword and text of each element that tells of a contrast agent or its absence
+    acquired                           when it began; None where the header does not say
+    vendor, sequence_name              upper case
+    tesla        the magnet's; None where the header does not say
+    series_description, protocol_name  as people wrote them
     """
 
     tr: float | None
@@ -45,8 +46,14 @@ class Acquisition:
     contrasts: frozenset[str]
     image_type: frozenset[str]
     component: frozenset[str]
-    agent: bool | None
-    description: str
+    options: frozenset[str]
+    contrast_bolus: frozenset[tuple[str, str]]
+    acquired: Moment | None
+    vendor: str
+    sequence_name: str
+    tesla: float | None
+    series_description: str
+    protocol_name: str
 
     @property
     def numbers(self) -> str:
@@ -87,14 +94,17 @@ def acquisition(header: Dataset) -> Acquisition:
         contrasts=_coded(spots, "AcquisitionContrast") - {"UNKNOWN"},
         image_type=_coded(spots, "ImageType", "FrameType"),
         component=_coded(spots, "ComplexImageComponent") | _ge_component(header),
-        agent=_agent(spots),
-        description=described(header, "SeriesDescription", "ProtocolName"),
+        options=_coded(spots, "ScanOptions")
+        | (_coded(spots, "MagnetizationTransfer") - {"NONE"})
+        | (variant & {"MTC"}),
+        contrast_bolus=contrast_bolus(header),
+        acquired=acquired(header),
+        vendor=text(header, "Manufacturer").upper(),
+        sequence_name=(text(header, "SequenceName") or text(header, "PulseSequenceName")).upper(),
+        tesla=number(header, "MagneticFieldStrength"),
+        series_description=text(header, "SeriesDescription"),
+        protocol_name=text(header, "ProtocolName"),
     )
-
-
-def described(header: Dataset, *keywords: str) -> str:
-    """What people wrote into these elements, with spaces for the underscores that they like."""
-    return " | ".join(text(header, keyword) for keyword in keywords).replace("_", " ")
 
 
 def _first(spots: Sequence[Dataset], *keywords: str) -> float | None:
@@ -119,17 +129,3 @@ def _ge_component(header: Dataset) -> frozenset[str]:
     stated = value(header, GE_COMPONENT)
     names = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
     return frozenset({names[stated]}) if isinstance(stated, int) and stated in names else frozenset()
-
-
-def _agent(spots: Sequence[Dataset]) -> bool | None:
-    answers = []
-    for spot in spots:
-        if items(spot, "ContrastBolusAgentSequence"):
-            answers.append(True)
-        answers += [word == "YES" for word in words(spot, "ContrastBolusAgentAdministered")]
-        stated = text(spot, "ContrastBolusAgent").strip()
-        if stated:
-            answers.append(not NO_AGENT.match(stated))
-        if (number(spot, "ContrastBolusVolume") or 0) > 0:
-            answers.append(True)
-    return any(answers) if answers else None

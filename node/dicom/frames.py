@@ -17,7 +17,8 @@ class Frame:
     spacing_mm   between rows, between columns;  each of these three is () where the header has no usable value
     size         rows, columns
     slope, intercept  stored value -> modality unit (PS3.3 C.11.1)
-    kind         what all planes of a volume share: image type, echo time, b-value, object, frame of reference
+    kind         what all planes of a volume share: image type, b-value, object, frame of reference
+    echo_ms      echo time, which they share, too, but for its rounding; None where the header has none
     """
 
     instance: int
@@ -29,6 +30,7 @@ class Frame:
     slope: float
     intercept: float
     kind: tuple[object, ...]
+    echo_ms: float | None = None
 
 
 def frames(headers: Sequence[Dataset]) -> list[Frame]:
@@ -54,6 +56,7 @@ def _of_instance(index: int, header: Dataset) -> Iterator[Frame]:
 
 def _frame(index: int, frame: int | None, places: Sequence[Dataset], header: Dataset) -> Frame:
     slope, intercept = _first(places, "RescaleSlope", 1), _first(places, "RescaleIntercept", 1)
+    echo = _first(places, "EchoTime", 1) or _first(places, "EffectiveEchoTime", 1)
     return Frame(
         instance=index,
         number=frame,
@@ -64,17 +67,17 @@ def _frame(index: int, frame: int | None, places: Sequence[Dataset], header: Dat
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
         kind=_kind(places, header),
+        echo_ms=echo[0] if echo else None,
     )
 
 
 def _kind(places: Sequence[Dataset], header: Dataset) -> tuple[object, ...]:
-    echo = _first(places, "EchoTime", 1) or _first(places, "EffectiveEchoTime", 1)
     weighting = _first(places, "DiffusionBValue", 1)
     image_type = next(
         (found for place in places for name in ("FrameType", "ImageType") if (found := words(place, name))), ""
     )
     whole = tuple(words(header, name) for name in ("SOPClassUID", "PhotometricInterpretation", "FrameOfReferenceUID"))
-    return image_type, tuple(round(time, 1) for time in echo), weighting, whole
+    return image_type, weighting, whole
 
 
 def _first(places: Sequence[Dataset], keyword: str, length: int) -> tuple[float, ...]:

@@ -52,7 +52,7 @@ def words(item: Dataset, keyword: str) -> frozenset[str]:
     return frozenset(part.strip() for part in text(item, keyword).upper().split("\\") if part.strip())
 
 
-def numbers(item: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(item: Dataset, keyword: str | tuple[int, int]) -> tuple[float, ...]:
     """The values as finite numbers; () where one of them is none."""
     found = value(item, keyword)
     if found is None:
@@ -65,7 +65,7 @@ def numbers(item: Dataset, keyword: str) -> tuple[float, ...]:
     return result if all(math.isfinite(part) for part in result) else ()
 
 
-def number(item: Dataset, keyword: str) -> float | None:
+def number(item: Dataset, keyword: str | tuple[int, int]) -> float | None:
     """The first value as a finite number."""
     found = numbers(item, keyword)
     return found[0] if found else None

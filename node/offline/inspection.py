@@ -93,6 +93,7 @@ def limits_facts(limits: Limits) -> dict[str, Any]:
         "maximum_bytes": limits.maximum_bytes,
         "preprocessing": limits.preprocessing.to_dict(),
         "scope": dict(limits.scope),
+        "subjects": limits.subjects.model_dump(),
     }
 
 

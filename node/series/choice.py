@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model import scope, slicing
 from model.errors import VolumeError
-from model.manifest import Manifest
+from model.manifest import Manifest, Subjects
 from model.slicing import Preprocessing
 from model.types import Scope, Slice
 from node.config import SelectionSettings, Settings
@@ -37,8 +37,8 @@ Stage = Callable[[str], AbstractContextManager[object]]  # "selection", "volume"
 class Limits:
     """What a series is held against: the site's settings, and the numbers of the bundle that would serve.
 
-    maximum_bytes         of the volume as float32, and of each file
-    preprocessing, scope  of the bundle's manifest
+    maximum_bytes  of the volume as float32, and of each file
+    preprocessing, scope, subjects  of the bundle's manifest
     """
 
     selection: SelectionSettings
@@ -46,6 +46,7 @@ class Limits:
     maximum_bytes: int
     preprocessing: Preprocessing
     scope: Mapping[str, float]
+    subjects: Subjects
 
     @classmethod
     def of(cls, settings: Settings, manifest: Manifest) -> Self:
@@ -56,6 +57,7 @@ class Limits:
             maximum_bytes=settings.worker.maximum_volume_mib * MIB,
             preprocessing=manifest.preprocessing,
             scope=manifest.scope,
+            subjects=manifest.subjects,
         )
 
 
@@ -125,7 +127,7 @@ def choose(series: Sequence[SeriesHeaders], limits: Limits, stage: Stage = nullc
 
 def eligible(series: Sequence[SeriesHeaders], limits: Limits) -> Selection:
     """The verdicts by headers alone, and the eligible series in the order in which they are tried."""
-    return select(series, limits.selection, limits.own_manufacturer)
+    return select(series, limits.selection, limits.own_manufacturer, limits.subjects)
 
 
 def look(series: SeriesHeaders, limits: Limits, stage: Stage = nullcontext) -> SeriesLook:

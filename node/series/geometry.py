@@ -19,6 +19,8 @@ SAME_PLACE_MM = 0.05
 ORTHONORMAL = 2e-3
 SAME_DIRECTION = 2e-3
 IRREGULAR_FRACTION = 0.1
+ROUNDED_MM = 0.09  # what rounding each coordinate to 0.1 mm moves a position by, at most
+MOSTLY = 0.7
 MAXIMUM_SHEAR_DEGREES = 1.0
 OBLIQUE_DEGREES = 0.5
 
@@ -140,8 +142,24 @@ def _numbered(heights: Floats) -> Floats:
     if np.abs(steps - steps.round()).max() > IRREGULAR_FRACTION:
         steps = gaps / np.median(gaps)
     if np.abs(steps - steps.round()).max() > IRREGULAR_FRACTION or steps.round().min() < 1:
-        raise GeometryError(Reason.IRREGULAR_SPACING, f"slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart")
+        return _on_a_line(heights, gaps)
     return np.concatenate([[0.0], np.cumsum(steps.round())])
+
+
+def _on_a_line(heights: Floats, gaps: Floats) -> Floats:
+    """The same of positions that the scanner rounded: gap by gap they vary, along the line they do not."""
+    about = float(np.median(gaps))
+    units = gaps[np.abs(gaps - about) <= max(IRREGULAR_FRACTION * about, 2 * ROUNDED_MM)]
+    places = np.concatenate([[0.0], np.cumsum((gaps / units.mean()).round())])
+    for _ in range(2):
+        step, start = np.polyfit(places, heights, 1)
+        places = ((heights - start) / step).round() if step > 0 else places
+    step, start = np.polyfit(places, heights, 1)
+    worst = float(np.abs(heights - start - step * places).max())
+    allowed = max(IRREGULAR_FRACTION * step, ROUNDED_MM)
+    if len(units) < MOSTLY * len(gaps) or np.diff(places).min() < 1 or worst > allowed:
+        raise GeometryError(Reason.IRREGULAR_SPACING, f"slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart")
+    return np.asarray(places - places[0], np.float64)
 
 
 def _straight(deviation: Floats, step: Floats, normal: Floats) -> None:
@@ -150,5 +168,5 @@ def _straight(deviation: Floats, step: Floats, normal: Floats) -> None:
     if shear > MAXIMUM_SHEAR_DEGREES:
         raise GeometryError(Reason.SHEARED, f"the slices are stacked {shear:.1f} degrees off their normal")
     worst = float(np.linalg.norm(deviation, axis=1).max())
-    if worst > IRREGULAR_FRACTION * length:
+    if worst > max(IRREGULAR_FRACTION * length, ROUNDED_MM):
         raise GeometryError(Reason.IRREGULAR_SPACING, f"a slice lies {worst:.2f} mm beside the line of the others")

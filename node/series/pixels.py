@@ -32,6 +32,7 @@ UNDEFINED = 0xFFFFFFFF
 LONG_VR = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 WHOLE_BYTES = 4 * 2**20
 META_BYTES = 1024
+MOST_PADDING_BYTES = 2**20
 
 Stored = NDArray[np.integer[Any]]
 
@@ -46,7 +47,10 @@ class Location:
 
 @dataclass(frozen=True)
 class Layout:
-    """How pixels are stored (PS3.3 C.7.6.3)."""
+    """How pixels are stored (PS3.3 C.7.6.3).
+
+    padding  lowest and highest stored value that is no pixel of the image (PS3.3 C.7.5.1.1.2); None for none
+    """
 
     rows: int
     columns: int
@@ -57,6 +61,7 @@ class Layout:
     signed: bool
     inverted: bool
     transfer_syntax: UID
+    padding: tuple[int, int] | None = None
 
     @property
     def frame_bytes(self) -> int:
@@ -128,7 +133,16 @@ def layout(header: Dataset) -> Layout:
         signed=number(header, "PixelRepresentation") == 1,
         inverted=text(header, "PhotometricInterpretation").upper() == "MONOCHROME1",
         transfer_syntax=transfer_syntax(header),
+        padding=_padding_range(header, allocated),
     )
+
+
+def padded(values: Stored, shape: Layout) -> NDArray[np.bool_] | None:
+    """Which of the values that `read_frames` gave are padding; None where none is declared."""
+    if shape.padding is None:
+        return None
+    limits = _valued(np.array(shape.padding, shape.dtype.newbyteorder("=")), shape)
+    return np.asarray((values >= limits.min()) & (values <= limits.max()), np.bool_)
 
 
 def read_frames(path: Path, where: Location | None, shape: Layout, maximum_bytes: int) -> Iterator[Stored]:
@@ -143,6 +157,17 @@ def read_frames(path: Path, where: Location | None, shape: Layout, maximum_bytes
             yield from _decoded(file.read(), shape)
         else:
             yield from _native(file, where.length, shape)
+
+
+def _padding_range(header: Dataset, allocated: int) -> tuple[int, int] | None:
+    """The two elements are US or SS, and implicit VR does not say which: the sign is that of the pixels."""
+    ends = [number(header, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    if ends[0] is None:
+        return None
+    signed, whole = number(header, "PixelRepresentation") == 1, 1 << allocated
+    stored = sorted(int(each) % whole for each in ends if each is not None)
+    values = sorted(each - whole if signed and each >= whole // 2 else each for each in stored)
+    return values[0], values[-1]
 
 
 def coded_size(frame: bytes) -> tuple[int, int] | None:
@@ -182,16 +207,28 @@ def _location(file: BinaryIO, syntax: UID) -> Location | None:
 
 
 def _native(file: BinaryIO, length: int, shape: Layout) -> Iterator[Stored]:
+    """Padding behind the pixels is dropped (PS3.5 8.1.1): less than a row of anything, or the same byte throughout."""
     if shape.transfer_syntax.is_encapsulated:
         raise UnreadableInstance("the pixel data are not encapsulated, against the transfer syntax")
     needed = shape.frame_bytes * shape.frames
-    if not needed <= length < needed + shape.columns * shape.allocated // 8:
+    if length < needed or not _padding(file, needed, length - needed, shape):
         raise UnreadableInstance(f"{length} bytes of pixel data where the header describes {needed}")
     for _ in range(shape.frames):
         data = file.read(shape.frame_bytes)
         if len(data) < shape.frame_bytes:
             raise UnreadableInstance("the file ends within its pixel data")
         yield _valued(np.frombuffer(data, shape.dtype).reshape(shape.rows, shape.columns), shape)
+
+
+def _padding(file: BinaryIO, offset: int, excess: int, shape: Layout) -> bool:
+    """Whether so many bytes behind the pixels are no pixels; the file's position is kept."""
+    if excess < shape.columns * shape.allocated // 8 or excess > MOST_PADDING_BYTES:
+        return excess <= MOST_PADDING_BYTES
+    start = file.tell()
+    file.seek(start + offset)
+    rest = file.read(excess)
+    file.seek(start)
+    return rest == rest[:1] * len(rest)
 
 
 def _decoded(data: bytes, shape: Layout) -> Iterator[Stored]:

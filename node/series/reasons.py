@@ -21,6 +21,7 @@ class Reason(StrEnum):
     UNKNOWN_WEIGHTING = "weighting unknown"
     CONTRAST_AGENT = "contrast agent given"
     NOT_HEAD = "not a head"
+    OTHER_SUBJECT = "patient unlike those of the training data"
     TOO_FEW_SLICES = "too few slices"
     NO_GEOMETRY = "no usable geometry"
     MIXED_ORIENTATIONS = "mixed orientations"

@@ -3,30 +3,33 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    UID,
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    MRImageStorage,
-)
+from pydicom.uid import UID
 
 from node.config import SelectionSettings
-from node.dicom.acquisition import acquisition, described
+from node.dicom.acquisition import Acquisition
 from node.dicom.frames import Frame, count, frames
 from node.dicom.values import items, number, places, text, words
+from node.series.body import other_part
+from node.series.company import READABLE
 from node.series.geometry import Stack, stack
 from node.series.reasons import Reason, SeriesRefused
+from node.series.study import Study
 from node.series.weighting import weighting
 
-READABLE = {MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage}
-HEAD = {"HEAD", "BRAIN", "SKULL", "HEADNECK", "HEAD AND NECK", "CEREBRUM", "NEURO", "CRANIUM", "WHOLE HEAD"}
-OTHER_PARTS = re.compile(
-    r"\b(knee|spine|[clt]-?spine|cervical|thora(x|cic)|lumbar|shoulder|pelvis|hip|abdomen|liver|prostate|cardiac|heart|"
-    r"breast|foot|ankle|wrist|hand|elbow|femur|thigh|neck|phantom)\b",
-    re.IGNORECASE,
-)
 INCOMPLETE = 1.5
+SAME_ECHO_MS = 0.1
+COARSE_MM, COARSE_PREPARED_MM, SHORT_TR_MS = 1.45, 2.5, 10.0
+MOST_IMAGES = 20_000
+COUNTS: dict[str, str | tuple[int, int]] = {
+    "Images in Acquisition": "ImagesInAcquisition",
+    "Number of Series Related Instances": "NumberOfSeriesRelatedInstances",
+    "Number of Slices": "NumberOfSlices",
+    "Philips: number of slices": (0x2001, 0x1018),
+    "GE: locations in acquisition": (0x0021, 0x104F),
+}
+PARTS = {"W", "WATER", "F", "FAT", "IP", "OP", "IN_PHASE", "OUT_PHASE", "OPP_PHASE"}  # one acquisition, several series
 PROCESSED = {
     "MPR",
     "MIP",
@@ -40,6 +43,8 @@ PROCESSED = {
     "MOSAIC",
 }
 PROCESSED_WHEN_DERIVED = {"MPR"}
+COMPRESSION_CODES = {"113040", "121327"}  # lossy compression, full fidelity image
+COMPRESSION = re.compile(r"compress|jpeg|lossy|komprim", re.IGNORECASE)
 
 
 def planes(header: Dataset) -> int:
@@ -69,14 +74,16 @@ def has_pixels(header: Dataset) -> None:
         raise SeriesRefused(Reason.COLOUR, "not one grey value per pixel")
 
 
-def is_t1_head(header: Dataset) -> tuple[float, str]:
+def is_t1_head(header: Dataset, made: Acquisition, study: Study) -> tuple[float, str]:
     """Score and description of an original T1-weighted image of a head. Raises SeriesRefused."""
     _is_original(header)
-    made = weighting(acquisition(header))
-    if made.reason is not Reason.ELIGIBLE:
-        raise SeriesRefused(made.reason, made.detail)
-    _is_head(header)
-    return made.score, made.detail
+    found = weighting(made, study)
+    if found.reason is not Reason.ELIGIBLE:
+        raise SeriesRefused(found.reason, found.detail)
+    other = other_part(header, made, study)
+    if other:
+        raise SeriesRefused(Reason.NOT_HEAD, other)
+    return found.score, found.detail
 
 
 def has_grid(headers: Sequence[Dataset], settings: SelectionSettings, *, trust_declared: bool) -> Stack:
@@ -95,6 +102,8 @@ def has_grid(headers: Sequence[Dataset], settings: SelectionSettings, *, trust_d
         raise SeriesRefused(Reason.TOO_FEW_SLICES, f"{len(found)}, at least {settings.minimum_slices} are needed")
     grid = stack(found)
     _one_kind(found)
+    if trust_declared:
+        _all_there(headers, len(found), settings)
     if grid.missing > settings.maximum_gap_fraction * len(grid.order):
         raise SeriesRefused(Reason.GAPS, f"{grid.missing} of {len(grid.order)} slice positions have no image")
     if trust_declared:
@@ -116,7 +125,7 @@ def _is_original(header: Dataset) -> None:
     kind = words(header, "ImageType")
     if "LOCALIZER" in kind:
         raise SeriesRefused(Reason.LOCALIZER, "image type localizer")
-    derived = stated[0] == "DERIVED" or stated[1:2] == ["SECONDARY"]
+    derived = (stated[0] == "DERIVED" and not compressed_only(header)) or stated[1:2] == ["SECONDARY"]
     processed = kind & (PROCESSED if derived else PROCESSED - PROCESSED_WHEN_DERIVED)
     techniques = (words(spot, "VolumeBasedCalculationTechnique") for spot in places(header))
     processed |= frozenset[str]().union(*techniques) - {"NONE"}
@@ -125,26 +134,50 @@ def _is_original(header: Dataset) -> None:
         raise SeriesRefused(Reason.DERIVED, f"{said}; a site rule can accept the series")
 
 
-def _is_head(header: Dataset) -> None:
-    spots = places(header)
-    stated = frozenset[str]().union(*(words(spot, "BodyPartExamined") for spot in spots))
-    regions = [region for spot in spots for region in items(spot, "AnatomicRegionSequence")]
-    stated |= {text(region, "CodeMeaning").upper() for region in regions} - {""}
-    if stated and not any(part in HEAD or "BRAIN" in part or "HEAD" in part for part in stated):
-        raise SeriesRefused(Reason.NOT_HEAD, f"body part {', '.join(sorted(stated)).lower()[:40]}")
-    said = described(header, "SeriesDescription", "ProtocolName", "StudyDescription")
-    hint = None if stated else OTHER_PARTS.search(said)
-    if hint:
-        raise SeriesRefused(Reason.NOT_HEAD, f"no body part is given, the description says {hint.group().lower()}")
+def compressed_only(header: Dataset) -> bool:
+    """Whether DERIVED means no more than that an archive compressed the image (PS3.3 C.7.6.1.1.2, C.7.6.1.1.5)."""
+    stated = text(header, "ImageType").upper().split("\\")
+    if stated[:2] != ["DERIVED", "PRIMARY"] or text(header, "LossyImageCompression") != "01":
+        return False
+    codes = {text(item, "CodeValue") for item in items(header, "DerivationCodeSequence")}
+    why = text(header, "DerivationDescription")
+    return codes <= COMPRESSION_CODES and (not why or bool(COMPRESSION.search(why)))
 
 
 def _one_kind(found: Sequence[Frame]) -> None:
-    kinds = len({frame.kind for frame in found})
+    echoes = np.sort([frame.echo_ms or 0.0 for frame in found])
+    kinds = len({frame.kind for frame in found}) + int((np.diff(echoes) > SAME_ECHO_MS).sum())
     if kinds > 1:
         raise SeriesRefused(
             Reason.MIXED_KINDS,
             f"{kinds} kinds of images, by image type, echo time, b-value, object or frame of reference",
         )
+
+
+def like_a_scout(made: Acquisition, grid: Stack) -> bool:
+    """Whether a 3D scan is so coarse, and so short, that any diagnostic one suits better."""
+    finest = min(grid.spacing_mm)
+    unprepared = made.gradient and not made.inversion and (made.tr or 0) < SHORT_TR_MS
+    return made.three_d and finest >= (COARSE_MM if unprepared else COARSE_PREPARED_MM)
+
+
+def _all_there(headers: Sequence[Dataset], planes: int, settings: SelectionSettings) -> None:
+    """As many images as the headers say that there are (PS3.3 C.8.3.1.1.1, C.7.6.16.1.2, and the vendors' own)."""
+    for name, declared in sorted(declared_counts(headers).items()):
+        parts = declared % planes == 0 and any(words(each, "ImageType") & PARTS for each in headers[:1])
+        if declared - planes > settings.maximum_gap_fraction * declared and not parts:
+            raise SeriesRefused(Reason.GAPS, f"{planes} images are there, the header declares {declared} ({name})")
+
+
+def declared_counts(headers: Sequence[Dataset]) -> dict[str, int]:
+    """How many images the series has by its headers, by the name of the element that says so."""
+    found: dict[str, int] = {}
+    for header in headers:
+        for name, element in COUNTS.items():
+            stated = number(header, element)
+            if stated is not None and 0 < stated <= MOST_IMAGES:
+                found[name] = max(found.get(name, 0), int(stated))
+    return found
 
 
 def _as_declared(header: Dataset, grid: Stack) -> None:

@@ -22,11 +22,12 @@ from node.dicom.frames import Frame, frames
 from node.dicom.values import text, unwarned
 from node.errors import UnreadableInstance
 from node.series.geometry import GeometryError, Stack, stack
-from node.series.pixels import Location, Stored, layout, open_header, read_frames
+from node.series.pixels import Layout, Location, Stored, layout, open_header, padded, read_frames
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
 
 THREADS = 4
+SAMPLE, DARKEST, AIR = 1_000_000, 0.1, 1.0
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -86,15 +87,18 @@ def read_volume(series: SeriesHeaders, maximum_bytes: int, settings: SelectionSe
     shape = (len(grid.order), *grid.size)
     if 4 * shape[0] * shape[1] * shape[2] > maximum_bytes:
         raise GeometryError(Reason.TOO_LARGE, f"{' x '.join(map(str, shape))} voxels are more than the limit allows")
-    voxels = np.empty(shape, np.float32)
-    _fill(voxels, series, planes, grid, maximum_bytes)
+    voxels = np.zeros(shape, np.float32)
+    padding = _fill(voxels, series, planes, grid, maximum_bytes)
+    _without_padding(voxels, padding)
     _bridge(voxels, grid)
     return Volume(voxels, grid.affine_mm, _sources(series, planes, grid))
 
 
 def _fill(
     voxels: NDArray[np.float32], series: SeriesHeaders, planes: list[Frame], grid: Stack, maximum_bytes: int
-) -> None:
+) -> NDArray[np.bool_]:
+    """Put the planes in their places; gives which voxels are padding."""
+    padding = np.zeros(voxels.shape, np.bool_)
     place = {index: plane for plane, index in enumerate(grid.order) if index is not None}
     own: dict[int, list[int]] = defaultdict(list)
     for index, frame in enumerate(planes):
@@ -102,21 +106,30 @@ def _fill(
 
     def decode(instance: int) -> None:
         try:
-            values = _stored(series, instance, len(own[instance]), maximum_bytes)
+            shape = _shape(series, instance, len(own[instance]))
+            values = _stored(series, instance, shape, maximum_bytes)
             for index, image in zip(own[instance], values, strict=True):
-                _rescale(image, planes[index], voxels[place[index]])
+                target, found = voxels[place[index]], padded(image, shape)
+                _rescale(image, planes[index], target)
+                if found is not None:
+                    padding[place[index]] = found
         except UnreadableInstance as error:
             raise UnreadableInstance(f"{text(series.headers[instance], 'SOPInstanceUID')}: {error}") from error
 
     with ThreadPoolExecutor(min(THREADS, len(series.headers))) as pool:
         list(pool.map(decode, range(len(series.headers))))
+    return padding
 
 
-def _stored(series: SeriesHeaders, instance: int, expected: int, maximum_bytes: int) -> Iterator[Stored]:
-    header, path = series.headers[instance], series.paths[instance]
-    shape = layout(header)
+def _shape(series: SeriesHeaders, instance: int, expected: int) -> Layout:
+    shape = layout(series.headers[instance])
     if shape.frames != expected:
         raise UnreadableInstance(f"{shape.frames} frames, but {expected} are described")
+    return shape
+
+
+def _stored(series: SeriesHeaders, instance: int, shape: Layout, maximum_bytes: int) -> Iterator[Stored]:
+    path = series.paths[instance]
     pixels = series.pixels[instance] if series.pixels else open_header(path)[1]
     try:
         yield from read_frames(path, pixels, shape, maximum_bytes)
@@ -132,6 +145,15 @@ def _rescale(image: Stored, frame: Frame, target: NDArray[np.float32]) -> None:
         target *= np.float32(frame.slope)
     if frame.intercept != 0:
         target += np.float32(frame.intercept)
+
+
+def _without_padding(voxels: NDArray[np.float32], padding: NDArray[np.bool_]) -> None:
+    """Padding becomes the darkest that the image has, unless it is as dark as its air: it is no tissue."""
+    if not padding.any():
+        return
+    image = voxels[~padding]
+    floor, air = np.percentile(image[:: max(1, image.size // SAMPLE)], (DARKEST, AIR)) if image.size else (0, 0)
+    voxels[padding & ((voxels < min(floor, 0)) | (voxels > air))] = floor
 
 
 def _bridge(voxels: NDArray[np.float32], grid: Stack) -> None:

@@ -11,17 +11,22 @@ In 2D it is 15 less. Longer TI is FLAIR or a second inversion image, longer TR a
 small angles give proton density, angles above 35 degrees at TR below 15 ms balanced steady state, echo planar, flow and
 diffusion encoding other contrasts still.
 
-Descriptions decide only what the parameters leave open: whether an unprepared gradient echo is an angiogram, a field
-map or a scout, and whether a contrast agent was given where the header is silent on it.
+Of a gradient echo whose TR reaches from inversion to inversion, the signal of white matter must be positive at TI, and
+larger than that of grey matter: else it is nulled on purpose (node/series/kinds.py has the formula).
+
+Names decide only what the parameters leave open: which part of a Dixon acquisition it is, a map, a nulled tissue,
+magnetization transfer, a calibration; whether an unprepared gradient echo is an angiogram, a field map or a scout; and
+whether a contrast agent was given (node/series/contrast.py).
 """
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.dicom.acquisition import Acquisition
+from node.series import contrast, kinds
 from node.series.reasons import Reason
+from node.series.study import ALONE, Study
 
 MAXIMUM_TR_PREPARED_MS = 3600.0
 MAXIMUM_TI_MS = 1400.0
@@ -34,47 +39,6 @@ NEAR_ERNST = 0.9
 STEADY_TR_MS, STEADY_ANGLE = 15.0, 35.0
 IN_2D = 15.0
 
-SCOUT = re.compile(r"scout|locali[sz]er|survey|\bloc\b|\b3[ -]?pl(ane)?\b|smart ?brain|planning", re.IGNORECASE)
-OTHER = re.compile(
-    r"\btof|angio|\bmra\b|\bmrv\b|veno|willis|field.?map|gre.?field|\bb0|\bb1|\bswi|t2.?\*|\bpc\b|phase.?contrast|\bflow\b",
-    re.IGNORECASE,
-)
-AGENT = re.compile(r"\bpost\b|\bgd\b|\bgad|\+ ?c\b|\bc ?\+|\bce\b|\bkm\b|contrast|dotarem", re.IGNORECASE)
-NO_AGENT = re.compile(r"\b(pre|no|non|without|w/?o|ohne|sans|nati(ve|v|f)?)\b|-c\b", re.IGNORECASE)
-NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY", "MIXED"}
-NOT_PLAIN = {
-    *(
-        "PERFUSION",
-        "ASL",
-        "RCBF",
-        "RCBV",
-        "MTT",
-        "TTP",
-        "DIFFUSION",
-        "ADC",
-        "FA",
-        "TRACEW",
-        "TENSOR",
-        "FMRI",
-        "SWI",
-        "MNIP",
-    ),
-    *(
-        "T1 MAP",
-        "T1_MAP",
-        "T2 MAP",
-        "T2_MAP",
-        "T2_STAR_MAP",
-        "R2_MAP",
-        "R2_STAR_MAP",
-        "B0",
-        "B1",
-        "B1 MAP",
-        "UNI",
-        "FIELD_MAP",
-    ),
-}
-
 
 @dataclass(frozen=True)
 class Weighting:
@@ -85,87 +49,76 @@ class Weighting:
     score: float = 0.0
 
 
-def weighting(made: Acquisition) -> Weighting:
-    """Whether this acquisition is a T1-weighted magnitude image without contrast agent."""
+def weighting(made: Acquisition, study: Study = ALONE) -> Weighting:
+    """Whether this acquisition, made in the company of that study, is T1-weighted and without contrast agent."""
     for check in (_magnitude, _scout, _other_contrast, _agent, _by_times):
-        verdict = check(made)
+        verdict = check(made, study)
         if verdict is not None:
             return verdict
     return Weighting(Reason.UNKNOWN_WEIGHTING, f"the header has {made.numbers}: a site rule can accept the series")
 
 
-def _magnitude(made: Acquisition) -> Weighting | None:
-    stated = {each for each in made.image_type if re.match(r"[RIP]_", each)} | (
-        made.image_type | made.component
-    ) & NOT_MAGNITUDE
-    if not stated or ("M" in made.image_type and "MIXED" not in stated):
+def _magnitude(made: Acquisition, _: Study) -> Weighting | None:
+    stated = kinds.not_magnitude(made)
+    if not stated:
         return None
     return Weighting(Reason.NOT_MAGNITUDE, f"image type or component {', '.join(sorted(stated)).lower()}")
 
 
-def _scout(made: Acquisition) -> Weighting | None:
-    hint = None if made.inversion else SCOUT.search(made.description)
-    return Weighting(Reason.LOCALIZER, f"the description says {hint.group().lower()}, {made.numbers}") if hint else None
+def _scout(made: Acquisition, study: Study) -> Weighting | None:
+    hint = kinds.scout(made, study)
+    return Weighting(Reason.LOCALIZER, f"the description says {hint}, {made.numbers}") if hint else None
 
 
-def _other_contrast(made: Acquisition) -> Weighting | None:
-    cases = (
-        (made.diffusion, "diffusion-weighted"),
-        (made.planar, "echo planar imaging"),
-        (made.flow, "flow encoding or angiography"),
-        (made.steady_state, "steady-state free precession"),
-        (bool(made.contrasts - {"T1"}), f"contrast stated as {', '.join(sorted(made.contrasts)).lower()}"),
-        (bool(NOT_PLAIN & made.image_type), f"image type {', '.join(sorted(NOT_PLAIN & made.image_type)).lower()}"),
-    )
-    name = next((name for holds, name in cases if holds), None)
-    return None if name is None else Weighting(Reason.NOT_T1_WEIGHTED, f"{name}, {made.numbers}")
+def _other_contrast(made: Acquisition, study: Study) -> Weighting | None:
+    name = kinds.other_contrast(made, study)
+    return Weighting(Reason.NOT_T1_WEIGHTED, f"{name}, {made.numbers}") if name else None
 
 
-def _agent(made: Acquisition) -> Weighting | None:
-    if made.agent:
-        return Weighting(Reason.CONTRAST_AGENT, "the header tells of a contrast agent; the model knows none")
-    if made.agent is None and AGENT.search(made.description) and not NO_AGENT.search(made.description):
-        return Weighting(Reason.CONTRAST_AGENT, "the header is silent, the description tells of a contrast agent")
-    return None
+def _agent(made: Acquisition, study: Study) -> Weighting | None:
+    sign = contrast.given(made, study)
+    return Weighting(Reason.CONTRAST_AGENT, sign) if sign else None
 
 
-def _by_times(made: Acquisition) -> Weighting | None:
+def _by_times(made: Acquisition, study: Study) -> Weighting | None:
     if made.tr is None or made.te is None:
         return _eligible(made, "contrast stated as T1", 60) if "T1" in made.contrasts else None
-    family: Callable[[Acquisition, float, float], Weighting]
+    family: Callable[[Acquisition, float, float, Study], Weighting]
     if made.gradient and not made.spin:
         family = _prepared_gradient_echo if made.inversion else _spoiled_gradient_echo
     else:
         family = _prepared_spin_echo if made.inversion else _spin_echo
-    return family(made, made.tr, made.te)
+    return family(made, made.tr, made.te, study)
 
 
-def _prepared_gradient_echo(made: Acquisition, tr: float, te: float) -> Weighting:
+def _prepared_gradient_echo(made: Acquisition, tr: float, te: float, _: Study) -> Weighting:
     kind = "inversion-prepared gradient echo"
     fits = te < MAXIMUM_TE_GRADIENT_MS and tr <= MAXIMUM_TR_PREPARED_MS and (made.ti or 0) <= MAXIMUM_TI_MS
+    if fits and kinds.white_matter_nulled(made):
+        return _refused(made, f"{kind} whose inversion time nulls white matter")
     return _eligible(made, kind, 100) if fits else _refused(made, kind)
 
 
-def _spoiled_gradient_echo(made: Acquisition, tr: float, te: float) -> Weighting:
+def _spoiled_gradient_echo(made: Acquisition, tr: float, te: float, study: Study) -> Weighting:
     kind = "gradient echo"
     ernst = math.degrees(math.acos(math.exp(-max(tr, 0.0) / T1_MS)))
     flip = ernst if made.flip is None else made.flip
     if te >= MAXIMUM_TE_GRADIENT_MS or flip < NEAR_ERNST * ernst or (tr < STEADY_TR_MS and flip > STEADY_ANGLE):
         return _refused(made, kind)
-    hint = OTHER.search(made.description)
+    hint = kinds.angiography_or_field(made, study)
     if hint:
-        return Weighting(Reason.NOT_T1_WEIGHTED, f"{kind} that its description calls {hint.group().lower().strip()}")
+        return Weighting(Reason.NOT_T1_WEIGHTED, f"{kind} that its description calls {hint}")
     return _eligible(made, kind, 85)
 
 
-def _prepared_spin_echo(made: Acquisition, tr: float, te: float) -> Weighting:
+def _prepared_spin_echo(made: Acquisition, tr: float, te: float, _: Study) -> Weighting:
     kind = "inversion-prepared spin echo"
     in_range = MINIMUM_TI_SPIN_ECHO_MS <= (made.ti or 0) <= MAXIMUM_TI_MS
     fits = te <= MAXIMUM_TE_SPIN_MS and tr <= MAXIMUM_TR_PREPARED_MS and in_range
     return _eligible(made, kind, 60) if fits else _refused(made, kind)
 
 
-def _spin_echo(made: Acquisition, tr: float, te: float) -> Weighting:
+def _spin_echo(made: Acquisition, tr: float, te: float, _: Study) -> Weighting:
     fits = te <= MAXIMUM_TE_SPIN_MS and tr <= MAXIMUM_TR_SPIN_MS
     return _eligible(made, "spin echo", 70) if fits else _refused(made, "spin echo")
 

@@ -178,8 +178,8 @@ def test_compose_gives_both_sides_the_same_names_and_ports(tmp_path: Path) -> No
     node = load(path)
     pacs = json.loads(compose["configs"]["orthanc"]["content"])
     title, host, port = pacs["DicomModalities"]["neurossl"]
-    assert (title, host, port) == (node.service.listener.ae_title, "node", node.service.listener.port)
-    assert [peer.ae_title for peer in node.service.listener.allow] == [pacs["DicomAet"]]
+    assert (title, host, port) == (node.listener.ae_title, "node", node.listener.port)
+    assert [peer.ae_title for peer in node.listener.allow] == [pacs["DicomAet"]]
     (destination,) = node.destinations
     assert (destination.ae_title, destination.host, destination.port) == (
         pacs["DicomAet"],

@@ -33,6 +33,8 @@ Study = Callable[[], list[list[Dataset]]]
 
 
 def head(number: int, **more: Any) -> list[Dataset]:
+    """The lower its number the later it was acquired, so that it is tried earlier."""
+    more = {"AcquisitionDate": "20260301", "AcquisitionTime": f"{20 - number:02}0000"} | more
     return factories.mr_series(SeriesNumber=number, description=f"T1 {number}", seed=number, **(COARSE | more))
 
 
@@ -57,7 +59,7 @@ class Case:
 
 
 CASES = {
-    "the lower number of two alike": Case(lambda: [head(2), head(1)], 1, {}, {}),
+    "the later of two alike": Case(lambda: [head(2), head(1)], 1, {}, {}),
     "a site rule": Case(
         lambda: [head(1), head(2)],
         2,

@@ -165,26 +165,29 @@ def test_no_patient_is_printed(study: Path) -> None:
         assert secret not in said
 
 
+LATER = {"AcquisitionDate": "20260301", "AcquisitionTime": "200000"}
+
+
 @pytest.fixture(scope="module")
 def second_choice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study whose best series is noise, and a repeat of it that is a head."""
+    """A study whose best series, the later of two, is noise, and the first is a head."""
     folder = tmp_path_factory.mktemp("second")
     noise = np.random.default_rng(1).integers(0, 1000, (64, 128, 128)).astype(np.uint16)
-    factories.mr_series(folder / "1", SeriesNumber=1, description="T1 noise", voxels=noise)
-    factories.mr_series(folder / "2", SeriesNumber=2, description="T1 repeat")
+    factories.mr_series(folder / "1", SeriesNumber=1, description="T1 first", **{**LATER, "AcquisitionTime": "190000"})
+    factories.mr_series(folder / "2", SeriesNumber=2, description="T1 noise", voxels=noise, **LATER)
     return folder
 
 
 def test_a_series_that_was_tried_and_refused_says_why(second_choice: Path) -> None:
     lines = inspect(second_choice).stdout.splitlines()
     assert any("tried" in line and "T1 noise" in line and "outside the model's scope" in line for line in lines)
-    assert any("read" in line and "T1 repeat" in line and "eligible" in line for line in lines)
+    assert any("read" in line and "T1 first" in line and "eligible" in line for line in lines)
     found = as_json(second_choice)
     uids = {each["series_number"]: each["series_instance_uid"] for each in found["series"]}
-    assert found["chosen"] == found["looked_at"]["series_instance_uid"] == uids[2]
-    assert found["studies"][0]["tried"] == [uids[1], uids[2]]
-    closer = as_json(second_choice, "--series", 1)
-    assert closer["chosen"] == uids[2]
+    assert found["chosen"] == found["looked_at"]["series_instance_uid"] == uids[1]
+    assert found["studies"][0]["tried"] == [uids[2], uids[1]]
+    closer = as_json(second_choice, "--series", 2)
+    assert closer["chosen"] == uids[1]
     assert closer["looked_at"]["scope"]["inside"] is False
 
 

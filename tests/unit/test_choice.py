@@ -30,6 +30,8 @@ NOISE = np.random.default_rng(1).integers(0, 1000, (64, 128, 128)).astype(np.uin
 
 
 def head(number: int, **more: Any) -> list[Dataset]:
+    """The lower its number the later it was acquired, so that it is tried earlier."""
+    more = {"AcquisitionDate": "20260301", "AcquisitionTime": f"{20 - number:02}0000"} | more
     return factories.mr_series(SeriesNumber=number, description=f"T1 {number}", **more)
 
 

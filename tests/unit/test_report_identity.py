@@ -10,6 +10,7 @@ import pytest
 from pydicom.uid import UID
 
 from node import report
+from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report import Source
 from node.report.identity import derived_uid, digest, local_time
 from tests import reports
@@ -146,6 +147,14 @@ def test_every_time_in_the_objects_is_the_jobs() -> None:
         assert {str(each) for each in times} == {"153000.000000"}
         assert str(ours.ContentDate) == "20260115"
         assert ours.ContributingEquipmentSequence[0].ContributionDateTime == "20260115153000.000000+0530"
+
+
+def test_every_file_names_the_implementation_that_wrote_it() -> None:
+    """PS3.10 7.1: the same names that this node uses on the network."""
+    for result in reports.build(small(), reports.prediction(slices=3), reports.context(captures=1)):
+        meta = reports.read(result).file_meta
+        names = (str(meta.ImplementationClassUID), str(meta.ImplementationVersionName))
+        assert names == (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
 
 
 @pytest.mark.parametrize("offset", ["+0530", " -0330 ", "+1400"])

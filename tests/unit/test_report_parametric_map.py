@@ -41,6 +41,15 @@ def test_it_holds_every_rollout_unchanged_where_its_patches_lie() -> None:
     assert not by_height
 
 
+def test_captures_map_and_report_are_series_of_their_own_that_follow_the_setting() -> None:
+    results = reports.build(SERIES, MADE, reports.context(captures=1, parametric_map=True, series_number=700))
+    datasets = {each.kind: reports.read(each) for each in results}
+    numbers = {kind: int(dataset.SeriesNumber) for kind, dataset in datasets.items()}
+    assert numbers["summary"] == numbers["overlay"] == 700
+    assert len({numbers[kind] for kind in ("summary", "parametric_map", "sr_comprehensive")}) == 3
+    assert all(700 <= number < 710 for number in numbers.values())
+
+
 def test_the_report_points_at_it() -> None:
     results = reports.build(SERIES, MADE, reports.context(parametric_map=True))
     rollout = next(each for each in results if each.kind == "parametric_map")

@@ -51,7 +51,8 @@ def texts(tree: Dataset, name: Dataset | None = None) -> list[str]:
 
 
 def test_the_numbers_are_percent_and_rounded() -> None:
-    tree = report_of(reports.prediction(SERIES, probability=0.823449, spread=0.03149))
+    odd = {"predictive_entropy": 0.470123, "mutual_information": 0.012345}
+    tree = report_of(reports.prediction(SERIES, probability=0.823449, spread=0.03149, **odd))
     assert number(tree, codes.PROBABILITY) == (82.34, "%")
     assert number(tree, codes.STANDARD_DEVIATION) == (3.15, "%")
     assert number(tree, codes.PREDICTIVE_ENTROPY) == (0.4701, "{nat}")

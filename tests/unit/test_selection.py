@@ -120,10 +120,6 @@ REFUSED: dict[str, tuple[Reason, Callable[[], SeriesHeaders]]] = {
         Reason.SMALL_COVERAGE,
         lambda: series(slices=24, spacing_mm=(3, 3, 3), orientation=(0.8, 0.6, 0, -0.36, 0.48, 0.8)),
     ),
-    "a capture among the slices": (
-        Reason.MIXED_KINDS,
-        lambda: series(SOPClassUID=by_index(["1.2.840.10008.5.1.4.1.1.4"] * 23 + [SecondaryCaptureImageStorage])),
-    ),
     "small field": (Reason.SMALL_COVERAGE, lambda: series(rows=32, columns=32)),
     "coarse": (Reason.TOO_COARSE, lambda: series(spacing_mm=(9, 3, 3))),
     "frames without groups": (Reason.NO_GEOMETRY, lambda: series(NumberOfFrames=30)),
@@ -159,6 +155,9 @@ ALLOWED: dict[str, Callable[[], SeriesHeaders]] = {
     "oblique": lambda: series(orientation=(0, 0.9848, 0.1736, 0, 0.1736, -0.9848)),
     "shuffled": lambda: of(Random(4).sample(factories.mr_series(slices=48), 48)),
     "no description": lambda: series(SeriesDescription=ABSENT, ProtocolName=ABSENT),
+    "a capture among the slices": lambda: series(
+        SOPClassUID=by_index(["1.2.840.10008.5.1.4.1.1.4"] * 23 + [SecondaryCaptureImageStorage])
+    ),
     "no instance numbers": lambda: series(InstanceNumber=ABSENT, SeriesNumber=ABSENT),
     "GE writes the gap as spacing between slices": lambda: series(
         SpacingBetweenSlices=2, SliceThickness=5, MRAcquisitionType="2D", ScanningSequence="SE", RepetitionTime=500,

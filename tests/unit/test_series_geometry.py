@@ -149,3 +149,20 @@ def test_orientation_is_named_in_words() -> None:
     assert orientation(axial) == "axial"
     assert orientation(coronal) == "coronal"
     assert orientation(tilted @ axial) == "axial, 12.0 degrees oblique"
+
+
+@pytest.mark.parametrize("step", [0.5, 0.75, 0.9375, 1.0, 1.17])
+@pytest.mark.parametrize("turn", [(0, 0, 0), (8, -5, 11)])
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_regular(step: float, turn: tuple[int, int, int]) -> None:
+    turned = Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
+    rows, columns, normal = turned.T
+    exact = [np.array([3.0, -40, 70]) + place * step * normal for place in range(180)]
+    grid = stack([plane([round(float(x), 1) for x in each], (*rows, *columns)) for each in exact])
+    assert (len(grid.order), grid.missing) == (180, 0)
+    assert grid.spacing_mm[0] == pytest.approx(step, abs=2e-3)
+    np.testing.assert_allclose(grid.affine_mm[:3, 3], exact[0], atol=0.1)
+
+
+def test_a_slice_missing_among_rounded_positions_is_a_gap() -> None:
+    grid = stack(sagittal([round(place * 0.9375, 1) for place in range(180) if place not in (40, 41, 90)]))
+    assert (len(grid.order), grid.missing) == (180, 3)
