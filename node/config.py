@@ -201,6 +201,26 @@ class Retention(Section):
 
     keep_studies_days: Days = 30
     keep_results_days: Days = 365
+    maximum_disk_use_percent: Annotated[int, Field(ge=1, le=99)] | None = None
+
+
+class Audit(Section):
+    """Where the audit trail of PS3.15 A.5 goes."""
+
+    transport: Literal["none", "udp", "tcp", "tls", "file"] = "none"
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 6514
+    tls: Tls | None = None
+    file: Path | None = None
+    maximum_waiting: Count = 10_000
+
+    @model_validator(mode="after")
+    def _names_what_it_needs(self) -> Self:
+        needs = {"none": (), "udp": ("host",), "tcp": ("host",), "tls": ("host", "tls"), "file": ("file",)}
+        missing = [name for name in needs[self.transport] if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"transport {self.transport} needs {' and '.join(missing)}")
+        return self
 
 
 class Log(Section):
@@ -232,6 +252,7 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     delivery: DeliverySettings = DeliverySettings()
     retention: Retention = Retention()
+    audit: Audit = Audit()
     log: Log = Log()
     stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
 
@@ -254,12 +275,21 @@ class Settings(BaseSettings):
             raise ValueError("destinations: two have the same name")
         return self
 
+    @model_validator(mode="after")
+    def _room_is_made_before_it_is_gone(self) -> Self:
+        watermark, limit = self.retention.maximum_disk_use_percent, self.listener.maximum_disk_use_percent
+        if watermark is not None and watermark >= limit:
+            raise ValueError(
+                f"retention.maximum_disk_use_percent: must be below listener.maximum_disk_use_percent, which is {limit}"
+            )
+        return self
+
     def destination(self, name: str) -> Destination | None:
         """The destination of this name, if it is still configured."""
         return next((each for each in self.destinations if each.name == name), None)
 
 
-UsesTls = TypeVar("UsesTls", Listener, Destination, Archive)
+UsesTls = TypeVar("UsesTls", Listener, Destination, Archive, Audit)
 
 
 def load(path: Path) -> Settings:
@@ -319,8 +349,14 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "listener": _anchored_tls(settings.listener, folder),
             "archive": settings.archive and _anchored_tls(settings.archive, folder),
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
+            "audit": _anchored_audit(settings.audit, folder),
         }
     )
+
+
+def _anchored_audit(audit: Audit, folder: Path) -> Audit:
+    anchored_file = None if audit.file is None else folder / audit.file
+    return _anchored_tls(audit, folder).model_copy(update={"file": anchored_file})
 
 
 def _anchored_tls(section: UsesTls, folder: Path) -> UsesTls:

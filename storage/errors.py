@@ -6,6 +6,7 @@ StorageError
 ├── DatabaseUnusable   corrupt, newer than this program, or empty beside stored files: stop and say so
 ├── FolderUnusable     the data folder cannot be made, or is not safely ours: stop and say so
 ├── FolderInUse        another process holds the lock of this data folder: stop and say so
+├── BackupUnusable     a backup is partial or altered, or cannot be put where it was to go: say what is wrong
 ├── FileAltered        a stored file is missing, or no longer what was stored: give up on what needs it
 ├── UnsafePath         a path leads out of the data folder: refuse it
 ├── ResultConflict     a result of this UID exists with another content: keep the first
@@ -37,6 +38,10 @@ class FolderUnusable(StorageError):
 
 class FolderInUse(StorageError):
     """Another process holds the lock of this data folder."""
+
+
+class BackupUnusable(StorageError):
+    """A backup is partial or altered, or cannot be put where it was to go."""
 
 
 class FileAltered(StorageError):

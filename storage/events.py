@@ -46,6 +46,13 @@ def of_job(db: Database, job_id: int) -> list[Event]:
     return _where(db, events.c.job_id == job_id)
 
 
+def newest(db: Database, limit: int) -> list[Event]:
+    """The last ones of all studies, oldest first."""
+    query = sa.select(*columns(events, Event)).order_by(events.c.event_id.desc()).limit(limit)
+    with db.reading() as connection:
+        return [Event(**row._asdict()) for row in connection.execute(query)][::-1]
+
+
 def _where(db: Database, condition: sa.ColumnElement[bool]) -> list[Event]:
     query = sa.select(*columns(events, Event)).where(condition).order_by(events.c.event_id)
     with db.reading() as connection:

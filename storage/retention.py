@@ -7,6 +7,7 @@ Instances go first (they are large), then results. A study's row stays until its
 it.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -22,14 +23,22 @@ from storage.states import DeliveryState, JobState, StudyState
 _ENDED = (JobState.DONE, JobState.SKIPPED, JobState.FAILED, JobState.CANCELLED)
 
 
-def purge_studies(db: Database, folder: DataFolder, before: datetime, now: datetime) -> int:
+def purge_studies(
+    db: Database,
+    folder: DataFolder,
+    before: datetime,
+    now: datetime,
+    *,
+    on_gone: Callable[[str], None] = lambda _: None,
+) -> int:
     """Delete the instances of every study that ended, and was last touched, before this time; how many studies.
 
-    A job that failed counts as ended; what a destination refused is still on hand in the results.
+    `on_gone` hears the Study Instance UID of each. A job that failed counts as ended; what a destination refused is
+    still on hand in the results.
     """
     unfinished = sa.exists().where(
         jobs.c.study_instance_uid == studies.c.study_instance_uid,
-        sa.or_(jobs.c.state.not_in(_ENDED), jobs.c.updated_at >= before, _undelivered()),
+        sa.or_(jobs.c.state.not_in(_ENDED), jobs.c.updated_at >= before, undelivered()),
     )
     found = sa.select(studies.c.study_instance_uid).where(
         studies.c.state == StudyState.STABLE,
@@ -39,7 +48,11 @@ def purge_studies(db: Database, folder: DataFolder, before: datetime, now: datet
     )
     with db.reading() as connection:
         candidates = list(connection.execute(found).scalars())
-    purged = sum(_purge_study(db, found, uid, now) for uid in candidates)
+    purged = 0
+    for uid in candidates:
+        if purge_study(db, found, uid, "by retention", now):
+            on_gone(uid)
+            purged += 1
     files.delete_doomed(folder, db)
     return purged
 
@@ -53,7 +66,7 @@ def purge_results(db: Database, folder: DataFolder, before: datetime, now: datet
     found = sa.select(jobs.c.job_id).where(
         jobs.c.state.in_(_ENDED),
         jobs.c.updated_at < before,
-        ~_undelivered(),
+        ~undelivered(),
         ~sa.and_(
             jobs.c.state == JobState.FAILED,
             sa.exists().where(deliveries.c.job_id == jobs.c.job_id, deliveries.c.state == DeliveryState.REFUSED),
@@ -66,15 +79,15 @@ def purge_results(db: Database, folder: DataFolder, before: datetime, now: datet
     return purged
 
 
-def _undelivered() -> sa.ColumnElement[bool]:
+def undelivered() -> sa.ColumnElement[bool]:
     """The job has a result that is not with its destination, or not proved to be there."""
     waits = deliveries.c.state.in_([DeliveryState.PENDING, DeliveryState.SENDING])
     unproved = sa.and_(deliveries.c.state == DeliveryState.SENT, deliveries.c.proof != Proof.NONE)
     return sa.exists().where(deliveries.c.job_id == jobs.c.job_id, sa.or_(waits, unproved))
 
 
-def _purge_study(db: Database, found: sa.Select[tuple[str]], uid: str, now: datetime) -> bool:
-    """Asked again within the transaction: an instance may have come meanwhile."""
+def purge_study(db: Database, found: sa.Select[tuple[str]], uid: str, why: str, now: datetime) -> bool:
+    """Delete its instances, if `found` still has it within the transaction: an instance may have come meanwhile."""
     with db.transaction() as connection:
         if connection.execute(found.where(studies.c.study_instance_uid == uid)).first() is None:
             return False
@@ -83,7 +96,7 @@ def _purge_study(db: Database, found: sa.Select[tuple[str]], uid: str, now: date
         deleted = connection.execute(instances.delete().where(of_study)).rowcount
         connection.execute(series.delete().where(series.c.study_instance_uid == uid))
         connection.execute(studies.update().where(studies.c.study_instance_uid == uid).values(instances=0))
-        events.append(connection, at=now, name="instances deleted", study=uid, reason=f"{deleted}, by retention")
+        events.append(connection, at=now, name="instances deleted", study=uid, reason=f"{deleted}, {why}")
         _forget_if_empty(connection, uid)
     return True
 

@@ -4,6 +4,7 @@ They read the database of the data folder, whether the service runs or not. The 
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,10 +82,13 @@ def cancel(
     job_id: JobId, config: Config = DEFAULT, reason: Reason = "cancelled by an operator", as_json: AsJson = False
 ) -> None:
     """End a job: a running worker drops it, and what was not sent stays here."""
+    from node.observe import audit, audit_message
     from storage import queue
 
-    with database(config) as (_, db):
-        _say_state(queue.cancel(db, job_id, reason, datetime.now(UTC)), as_json)
+    with database(config) as (_, db), audit.Trail(load(config), "queue") as trail:
+        job = queue.cancel(db, job_id, reason, datetime.now(UTC))
+        trail.note(audit_message.withdrawn(trail.us, f"uid {os.getuid()}", job.study_instance_uid))
+    _say_state(job, as_json)
 
 
 def withdraw(job_id: JobId, reason: WhyWrong, config: Config = DEFAULT, as_json: AsJson = False) -> None:

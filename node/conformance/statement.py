@@ -106,8 +106,10 @@ def _receiving(settings: Settings) -> dict[str, object]:
         "called": f"must be `{listener.ae_title}`" if listener.check_called_ae_title else "not checked",
         "allowed": ", ".join(peers) or "none: nobody may send",
         "tls": _tls(settings),
+        "audit": _audit(settings),
         "quiet_period_s": f"{settings.completeness.quiet_period_s:g}",
         "keep_studies_days": f"{settings.retention.keep_studies_days:g}",
+        "watermark": _watermark(settings),
         **{name: getattr(listener, name) for name in ("ae_title", "host", "port", "maximum_instance_mib")},
         **{name: getattr(listener, name) for name in ("maximum_associations", "maximum_associations_per_peer")},
         **{name: f"{getattr(listener, name):g}" for name in ("pdu_timeout_s", "idle_timeout_s")},
@@ -132,6 +134,18 @@ def _sending(settings: Settings) -> dict[str, object]:
         "commitment_timeout_s": f"{delivery.commitment_timeout_s:g}",
         "archive": f"`{archive.ae_title}`, {archive.host}:{archive.port}" if archive else "not configured",
     }
+
+
+def _watermark(settings: Settings) -> str:
+    percent = settings.retention.maximum_disk_use_percent
+    return "" if percent is None else f", or earlier while the disk is fuller than {percent} %"
+
+
+def _audit(settings: Settings) -> str:
+    audit = settings.audit
+    if audit.transport == "none":
+        return "not configured"
+    return "into a file" if audit.transport == "file" else f"to {audit.host}:{audit.port} by {audit.transport.upper()}"
 
 
 def _services(storage: Sequence[str]) -> Iterable[tuple[str, ...]]:

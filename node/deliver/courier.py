@@ -19,6 +19,7 @@ import structlog
 
 from node.config import Destination, Settings
 from node.deliver.breaker import Breaker
+from node.deliver.cargo import Witness, witnessed
 from node.deliver.proof import ArchiveCheck
 from node.dimse import scu
 from node.dimse.scu import Peer, SendOutcome
@@ -52,6 +53,7 @@ class Courier:
         """Nothing is sent before `run`."""
         self.destination = destination
         self.alive_at_s = time.monotonic()
+        self.witness: Witness | None = None
         self._settings = settings
         self._peer = peer_of(destination, settings)
         self._folder = folder
@@ -118,12 +120,15 @@ class Courier:
         if not plan:
             return
         outcomes = scu.send(self._peer, [path for _, path in plan], self._settings.delivery.timeout_s)
-        with closing(cast("Generator[SendOutcome]", outcomes)):
+        witnessing = witnessed(self.witness, self._db, first.job_id, [path for _, path in plan])
+        with witnessing as cargo, closing(cast("Generator[SendOutcome]", outcomes)):
             for planned, _ in plan:
                 claimed = first if planned == first.delivery_id else self._claim_planned(planned)
                 if claimed is None:
                     return
-                self._note(claimed, next(outcomes))
+                outcome = next(outcomes)
+                self._note(claimed, outcome)
+                cargo.taken(outcome.path, accepted=outcome.accepted)
 
     def _claim_planned(self, planned: int) -> Delivery | None:
         """The next of the plan; None when it was cancelled meanwhile, or waits for one before it."""

@@ -22,6 +22,7 @@ from node.dimse.connection import Connection, abort_pdu, reject_pdu
 from node.dimse.errors import Aborted, ConnectionLost, DeadlinePassed, ProtocolViolation
 from node.dimse.negotiation import AssociationRequest, decode_request, encode_answer
 from node.dimse.status import ABORTED_BY_USER, ANSWERS, Status
+from node.dimse.witness import Witness
 from node.errors import Unparsable, Unreachable
 from node.logs import safe_text
 
@@ -43,6 +44,7 @@ class Acceptor:
     ) -> None:
         self.settings = settings
         self.admission = admission
+        self.witness = Witness()
         self.stopping = Event()
         self.on_store = on_store
         self.on_commitment = on_commitment
@@ -59,6 +61,7 @@ class Acceptor:
         if rejection is not None:
             log.warning("association rejected", calling=request.calling_ae_title, host=host, reason=str(rejection))
             connection.close_after_last_word(reject_pdu(rejection))
+            self.witness.refused(request.calling_ae_title, host, str(rejection))
             return
         admitted()
         try:
@@ -68,6 +71,7 @@ class Acceptor:
             log.warning("no association", calling=request.calling_ae_title, host=host, reason=str(error))
         finally:
             self.admission.leave(request, host)
+            self.witness.ended()
 
     def _request(self, connection: Connection, host: str) -> AssociationRequest | None:
         try:

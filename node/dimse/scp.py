@@ -159,6 +159,7 @@ class Server:
                 sock.do_handshake()
         except OSError as error:
             log.warning("no TLS", host=host, reason=getattr(error, "reason", None) or type(error).__name__)
+            self._acceptor.witness.refused("", host, "no TLS")
         else:
             self._acceptor.serve(Connection(sock), host, lambda: self._admit(thread))
         finally:

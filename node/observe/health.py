@@ -192,6 +192,7 @@ def _tls(settings: Settings) -> list[Fact]:
     uses: list[tuple[str, Callable[[Tls, str], object], Tls | None]] = [
         ("listener.tls", server_context, settings.listener.tls),
         *((f"destinations.{each.name}.tls", client_context, each.tls) for each in settings.destinations),
+        ("audit.tls", client_context, settings.audit.tls),
     ]
     found = []
     for key, use, tls in uses:

@@ -5,6 +5,7 @@ rest goes to the disk as it comes, the file is durable before its row, and the r
 decoded, and no text of the sender becomes part of a path.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
@@ -26,9 +27,15 @@ log = structlog.get_logger(__name__)
 
 
 def receive(
-    folder: DataFolder, db: Database, received: Received, now: datetime, *, maximum_disk_use_percent: float = 90
+    folder: DataFolder,
+    db: Database,
+    received: Received,
+    now: datetime,
+    *,
+    maximum_disk_use_percent: float = 90,
+    understood: Callable[[Header], None] = lambda _: None,
 ) -> Receipt:
-    """Store an instance that is coming in, and say what its sender is to be told.
+    """Store an instance that is coming in, and say what its sender is to be told; `understood` gets its header.
 
     Raises what reading from the network raises (ConnectionLost, DeadlinePassed, Aborted, ProtocolViolation); then
     nothing of the instance is left.
@@ -47,6 +54,7 @@ def receive(
     if header.is_own_result:  # under other UIDs, or from another node of ours: it must begin nothing (fault F39)
         log.info("result of a node of ours left out", sop_instance_uid=header.sop_instance_uid)
         return Receipt.OWN_RESULT
+    understood(header)
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))

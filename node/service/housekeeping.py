@@ -15,12 +15,15 @@ from node.archive.counting import Counting, peer_of
 from node.archive.fetching import Fetcher, Fetching
 from node.config import Settings
 from node.deliver.courier import refuse_unconfigured
+from node.observe import audit_message
+from node.observe.audit import Trail
 from node.process.clock import SteadyClock
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
 from node.service.listener import on_store
 from node.service.scheduler import Act
-from storage import Database, DataFolder, answers, files, queue, retention, studies
+from node.service.witness import Reception
+from storage import Database, DataFolder, answers, files, queue, retention, studies, watermarks
 from storage.errors import FolderInUse
 from storage.records import Study
 
@@ -31,9 +34,10 @@ SILENT_S = 5.0  # it gives a sign of life every second
 FOR_EVER = float("inf")
 
 
-def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...]:
-    """Everything that the office does from time to time."""
-    archived = _of_archive(settings, folder, db)
+def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> tuple[Act, ...]:
+    """Everything that the office does from time to time; `trail` hears of what is deleted."""
+    reception = None if trail is None else Reception(trail)
+    archived = _of_archive(settings, folder, db, reception)
     fetching = None if archived is None else archived.fetching
     watch = CompletenessWatch(settings, folder, db, fetching=fetching)
     clock = SteadyClock(folder.path("locks/clock"))
@@ -42,13 +46,14 @@ def acts(settings: Settings, folder: DataFolder, db: Database) -> tuple[Act, ...
         Act("leases", 10, lambda: give_back_leases(settings, db, clock)),
         Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),
         Act("sweep", 900, lambda: sweep(folder, db, clock)),
-        Act("retention", 3600, lambda: retire(settings, folder, db, clock)),
+        Act("retention", 3600, lambda: retire(settings, folder, db, clock, trail)),
+        Act("watermark", 60, lambda: make_room(settings, folder, db, trail)),
         Act("disk", 60, lambda: warn_of_full_disk(settings, folder)),
     ]
     if archived is not None:
         found.append(Act("counting", 5, archived.counting.ask))
     if fetching is not None:
-        found.append(Act("fetching", 1, fetching.work))
+        found.append(Act("fetching", 1, partial(_fetch, fetching, reception)))
     return tuple(found)
 
 
@@ -59,7 +64,16 @@ class OfArchive(NamedTuple):
     fetching: Fetching | None
 
 
-def _of_archive(settings: Settings, folder: DataFolder, db: Database) -> OfArchive | None:
+def _fetch(fetching: Fetching, reception: Reception | None) -> None:
+    """Fetch what is due, and note what came by C-GET: in this thread, over associations that are over now."""
+    try:
+        fetching.work()
+    finally:
+        if reception is not None:
+            reception.ended()
+
+
+def _of_archive(settings: Settings, folder: DataFolder, db: Database, reception: Reception | None) -> OfArchive | None:
     archive, timeout_s = settings.archive, settings.delivery.timeout_s
     if archive is None:
         return None
@@ -69,7 +83,7 @@ def _of_archive(settings: Settings, folder: DataFolder, db: Database) -> OfArchi
         fetcher = Fetcher(
             peer,
             db,
-            partial(on_store, folder, db, settings),
+            partial(on_store, folder, db, settings, reception=reception),
             method=archive.fetch,
             own_ae_title=settings.listener.ae_title,
             timeout_s=timeout_s,
@@ -179,13 +193,38 @@ def sweep(folder: DataFolder, db: Database, clock: SteadyClock) -> None:
         log.info("files swept", **vars(swept))
 
 
-def retire(settings: Settings, folder: DataFolder, db: Database, clock: SteadyClock) -> None:
+def retire(
+    settings: Settings, folder: DataFolder, db: Database, clock: SteadyClock, trail: Trail | None = None
+) -> None:
     """What retention says may go; nothing undelivered, and nothing early because a clock was set forward."""
     now, keep = clock.now(), settings.retention
-    gone = retention.purge_studies(db, folder, now - timedelta(days=keep.keep_studies_days), now)
+    gone = retention.purge_studies(
+        db, folder, now - timedelta(days=keep.keep_studies_days), now, on_gone=_noting(trail)
+    )
     jobs = retention.purge_results(db, folder, now - timedelta(days=keep.keep_results_days), now)
     if gone or jobs:
         log.info("deleted by retention", studies=gone, jobs=jobs)
+
+
+def make_room(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> None:
+    """While the disk is fuller than the watermark, instances of the studies that ended longest ago go."""
+    watermark = settings.retention.maximum_disk_use_percent
+    if watermark is None or files.disk_use_percent(folder) <= watermark:
+        return
+
+    def is_full() -> bool:
+        return files.disk_use_percent(folder) > watermark
+
+    gone = watermarks.make_room(db, folder, is_full, _now(), on_gone=_noting(trail))
+    log.warning("deleted to make room", studies=gone, watermark_percent=watermark, enough=not is_full())
+
+
+def _noting(trail: Trail | None) -> Callable[[str], None]:
+    def note(study_instance_uid: str) -> None:
+        if trail is not None:
+            trail.note(audit_message.study_deleted(trail.us, study_instance_uid))
+
+    return note
 
 
 def warn_of_full_disk(settings: Settings, folder: DataFolder) -> None:

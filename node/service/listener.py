@@ -10,14 +10,17 @@ import structlog
 
 from node.config import Settings
 from node.deliver.proof import record_report
+from node.dicom.header import Header
 from node.dicom.received import Receipt, Received
 from node.dimse.acceptor import Acceptor
 from node.dimse.admission import Admission
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
+from node.observe.audit import trail_of
 from node.process.footing import Footing
 from node.process.role import take_role
 from node.receive import intake
+from node.service.witness import Reception
 from storage import Database, DataFolder, outbox
 from storage.engine import probe
 from storage.errors import StorageError
@@ -34,11 +37,12 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     Raises ConfigurationError when the address or the TLS files cannot be used, FolderInUse when another listener has
     this data folder.
     """
-    with take_role(settings, "listener") as (_, folder, db, heart):
-        admission, footing = Admission(settings.listener), Footing(folder, "listener")
-        store = partial(on_firm_ground, footing, partial(on_store, folder, db, settings))
-        commit = partial(on_commitment, db, settings)
-        server = Server(settings.listener, Acceptor(settings.listener, admission, store, commit))
+    with take_role(settings, "listener") as (_, folder, db, heart), trail_of(settings, "listener") as trail:
+        admission, footing, reception = Admission(settings.listener), Footing(folder, "listener"), Reception(trail)
+        store = partial(on_firm_ground, footing, partial(on_store, folder, db, settings, reception=reception))
+        acceptor = Acceptor(settings.listener, admission, store, partial(on_commitment, db, settings))
+        acceptor.witness = reception
+        server = Server(settings.listener, acceptor)
         began_s = time.monotonic()
         trouble, probe_at_s = "", 0.0
         while not stop.is_set():
@@ -72,7 +76,9 @@ def _database_trouble(db: Database) -> str:
     return ""
 
 
-def on_store(folder: DataFolder, db: Database, settings: Settings, received: Received) -> Receipt:
+def on_store(
+    folder: DataFolder, db: Database, settings: Settings, received: Received, *, reception: Reception | None = None
+) -> Receipt:
     """The answer to one C-STORE.
 
     A result of ours that a PACS sends back is acknowledged and left out, so that it begins no new revision (fault F39).
@@ -84,8 +90,12 @@ def on_store(folder: DataFolder, db: Database, settings: Settings, received: Rec
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=received.sop_instance_uid)
         return Receipt.NO_ROOM
-    limit = settings.listener.maximum_disk_use_percent
-    return intake.receive(folder, db, received, datetime.now(UTC), maximum_disk_use_percent=limit)
+    limit, headers = settings.listener.maximum_disk_use_percent, list[Header]()
+    now, understood = datetime.now(UTC), headers.append
+    receipt = intake.receive(folder, db, received, now, maximum_disk_use_percent=limit, understood=understood)
+    if reception is not None:
+        reception.answered(received.calling_ae_title, received.host, next(iter(headers), None), receipt)
+    return receipt
 
 
 def on_commitment(db: Database, settings: Settings, report: CommitmentReport) -> None:

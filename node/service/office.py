@@ -14,10 +14,12 @@ import structlog
 from node.config import Settings
 from node.deliver.courier import Courier
 from node.errors import Transient
+from node.observe.audit import trail_of
 from node.process.role import take_role
 from node.receive.recovery import adopt_orphans
 from node.service.housekeeping import acts
 from node.service.scheduler import Scheduler
+from node.service.witness import Dispatch
 from storage import Database, DataFolder, outbox, queue
 
 log = structlog.get_logger()
@@ -34,11 +36,13 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
 
     Raises CourierLost, and FolderInUse when another office has this data folder.
     """
-    with take_role(settings, "office") as (_, folder, db, heart):
+    with take_role(settings, "office") as (_, folder, db, heart), trail_of(settings, "office") as trail:
         _put_right(folder, db)
         couriers = [Courier(each, settings, folder, db, stop) for each in settings.destinations]
+        for courier in couriers:
+            courier.witness = Dispatch(trail, courier.destination)
         threads = [_start(courier) for courier in couriers]
-        with Scheduler(acts(settings, folder, db)) as scheduler:
+        with Scheduler(acts(settings, folder, db, trail)) as scheduler:
             while not stop.is_set():
                 _look_after(list(zip(couriers, threads, strict=True)))
                 late = [*scheduler.late(), *(f"delivery to {each}" for each in _late(couriers))]

@@ -18,6 +18,7 @@ import structlog
 
 from node.config import Settings
 from node.errors import Permanent
+from node.observe.audit import note_configuration, trail_of
 from node.process.hardening import CONFIGURATION_EXIT, RestartDelay
 from node.process.heartbeat import STALE_S, forget_the_dead, pulse
 from node.process.notify import ALIVE, READY, STOPPING, notify, reloading
@@ -145,7 +146,8 @@ def serve(settings: Settings, stop: threading.Event, reload: Reload | None = Non
     another service has this data folder.
     """
     folder = DataFolder(settings.data_folder)
-    with Seat(folder) as heart:
+    with Seat(folder) as heart, trail_of(settings, "service") as trail:
+        note_configuration(trail, settings)
         forget_the_dead(folder.path("locks"))
         sweep_unfinished(folder)
         upkeep, children = Upkeep(), _children(settings, folder)
@@ -160,6 +162,7 @@ def serve(settings: Settings, stop: threading.Event, reload: Reload | None = Non
                 for child in children:
                     child.look_after(time.monotonic())
                 if reload is not None and (wanted := reload.wanted()) is not None:
+                    note_configuration(trail, wanted)
                     children = _go_on_with(wanted, children, settings, heart, stop)
                     settings = children[0].settings
         finally:

@@ -12,7 +12,7 @@ import pysqlite3
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from storage.errors import DatabaseBusy, DatabaseUnusable, StorageError, StorageFull
+from storage.errors import BackupUnusable, DatabaseBusy, DatabaseUnusable, StorageError, StorageFull
 
 MINIMUM_SQLITE = (3, 51, 3)
 PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "journal_size_limit=67108864")
@@ -88,6 +88,38 @@ def rename(path: Path, target: Path) -> None:
         source = path.with_name(path.name + suffix)
         if source.exists():
             source.rename(target.with_name(target.name + suffix))
+
+
+def copy(source: Path, target: Path) -> None:
+    """One state of a database that others may write meanwhile, as one file that is not there yet.
+
+    Raises BackupUnusable, FileExistsError.
+    """
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    reading, writing = _read_only(source), pysqlite3.connect(target)
+    try:
+        reading.backup(writing)
+        writing.execute("PRAGMA journal_mode=DELETE")  # all in one file: its hash says everything
+    except pysqlite3.Error as error:
+        raise BackupUnusable(f"{source}: cannot be backed up: {error}") from error
+    finally:
+        writing.close()
+        reading.close()
+
+
+def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """The answer of a database in one file that nobody writes; it is not touched. Raises BackupUnusable."""
+    connection = _read_only(path, "&immutable=1")
+    try:
+        return list(connection.execute(query))
+    except pysqlite3.Error as error:
+        raise BackupUnusable(f"{path}: cannot be read: {error}") from error
+    finally:
+        connection.close()
+
+
+def _read_only(path: Path, more: str = "") -> Any:
+    return pysqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{more}", uri=True)
 
 
 _FULL = {pysqlite3.SQLITE_FULL, pysqlite3.SQLITE_IOERR, pysqlite3.SQLITE_NOMEM, pysqlite3.SQLITE_CANTOPEN}

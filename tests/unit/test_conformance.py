@@ -132,3 +132,13 @@ def test_a_wrong_configuration_is_one_line_and_exit_code_2(tmp_path: Path) -> No
     assert told.exit_code == 2
     assert "listener.ae_title" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_the_audit_trail_and_the_watermark_are_told_as_they_are_configured() -> None:
+    plain = statement(Settings(), "x")
+    assert "syslog after RFC 5424): not configured." in plain
+    assert "while the disk is fuller" not in plain
+    audit = {"transport": "tls", "host": "siem", "tls": {"certificate": "a", "key": "b", "authorities": "c"}}
+    told = statement(Settings(audit=audit, retention={"maximum_disk_use_percent": 80}), "x")
+    assert "syslog after RFC 5424): to siem:6514 by TLS." in told
+    assert "earlier while the disk is fuller than 80 %" in told

@@ -1,0 +1,63 @@
+"""What the audit trail hears of: associations that peers open, and results that go out."""
+
+import threading
+from collections import Counter
+
+from node.config import Destination
+from node.deliver.cargo import Cargo
+from node.dicom.header import Header
+from node.dicom.received import Receipt
+from node.dimse.witness import Witness
+from node.observe import audit_message
+from node.observe.audit import Trail
+
+HERE = (Receipt.STORED, Receipt.HERE_ALREADY)
+
+
+class Reception(Witness):
+    """Counts what comes over each association, which is a thread, and notes it when that ends."""
+
+    def __init__(self, trail: Trail) -> None:
+        """Nothing is counted yet."""
+        self._trail = trail
+        self._of_thread = threading.local()
+
+    def refused(self, calling_ae_title: str, host: str, reason: str) -> None:
+        """As `Witness`."""
+        self._trail.note(audit_message.association_refused(self._trail.us, calling_ae_title, host, reason))
+
+    def answered(self, calling_ae_title: str, host: str, header: Header | None, receipt: Receipt) -> None:
+        """An instance came over the association of this thread."""
+        if header is None or receipt not in HERE or not self._trail.is_on:
+            return
+        counts: dict[tuple[str, str, str], Counter[str]] = self._of_thread.__dict__.setdefault("counts", {})
+        study = counts.setdefault((calling_ae_title, host, header.study_instance_uid), Counter())
+        study[header.sop_class_uid] += 1
+
+    def ended(self) -> None:
+        """As `Witness`."""
+        for (calling, host, study), counted in self._of_thread.__dict__.pop("counts", {}).items():
+            self._trail.note(audit_message.received(self._trail.us, calling, host, study, counted))
+
+
+class Dispatch:
+    """Notes what goes to one destination."""
+
+    def __init__(self, trail: Trail, destination: Destination) -> None:
+        """Nothing goes yet."""
+        self._trail = trail
+        self._to = (destination.calling_ae_title or trail.us, destination.ae_title, destination.host)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody hears of it."""
+        return self._trail.is_on
+
+    def begins(self, cargo: Cargo) -> None:
+        """What is planned for one association."""
+        self._trail.note(audit_message.sending_begins(*self._to, cargo.study_instance_uid, cargo.planned))
+
+    def ended(self, cargo: Cargo) -> None:
+        """What of it was acknowledged."""
+        complete = cargo.acknowledged == cargo.planned
+        self._trail.note(audit_message.sent(*self._to, cargo.study_instance_uid, cargo.acknowledged, complete=complete))
