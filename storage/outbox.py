@@ -186,11 +186,6 @@ def release(db: Database, now: datetime) -> int:
     return len(found)
 
 
-def by_transaction(db: Database, transaction_uid: str) -> list[Delivery]:
-    """What a storage commitment report speaks of."""
-    return _deliveries(db, table.c.transaction_uid == transaction_uid)
-
-
 def of_job(db: Database, job_id: int) -> list[Delivery]:
     """All deliveries of a job, in the order of sending."""
     return _deliveries(db, table.c.job_id == job_id)

@@ -73,11 +73,6 @@ class Server:
     ) -> None:
         self.stop(timeout_s=5)
 
-    @property
-    def associations(self) -> int:
-        """Associations that are open now."""
-        return self._acceptor.admission.inside
-
     def stop(self, timeout_s: float) -> None:
         """Reject newcomers with 2/3/1, let each association finish the instance that it is sending, then abort it.
 

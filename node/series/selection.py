@@ -170,8 +170,9 @@ def _with_twins(
     if index not in eligible:
         return verdicts[index]
     found = [other for other in eligible if other != index and twins.alike(every[index].made, every[other].made)]
-    names = (verdicts[other].series_number for other in found)
-    return replace(verdicts[index], twins=tuple("without number" if name is None else str(name) for name in names))
+    names = tuple(verdicts[other].name for other in found)
+    said = f"{verdicts[index].detail}; made by the same protocol as series {', '.join(names)}" if names else ""
+    return replace(verdicts[index], twins=names, detail=_printable(said, 300) or verdicts[index].detail)
 
 
 def _description(header: Dataset) -> str:

@@ -14,7 +14,6 @@ from model.manifest import Subjects
 from node.dicom.values import items, text
 
 YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
-WORDS = {"D": "days", "W": "weeks", "M": "months", "Y": "years"}
 OLDEST_YEARS = 125.0
 HUMAN = {"HUMAN", "HOMO SAPIENS", "HOMO SAPIENS SAPIENS", "MENSCH", "HUMAIN", "HUMANO", "UMANO", "MAN", "PERSON"}
 HUMAN_CODES = {"337915000", "L-85B00"}  # SCT, SRT
@@ -29,27 +28,26 @@ def unlike(headers: Sequence[Dataset], subjects: Subjects) -> str:
     if subjects.age_years is None:
         return ""
     low, high = subjects.age_years
-    ages = (age(header) for header in headers)
-    outside = next((found[1] for found in ages if found and not low <= found[0] < high + 1), "")
-    return f"the patient is {outside} old, the model was trained on people of {low} to {high} years" if outside else ""
+    ages = [years for header in headers if (years := age_years(header)) is not None]
+    outside = next((years for years in ages if not low <= years < high + 1), None)
+    if outside is None:
+        return ""
+    side = f"younger than {low}" if outside < low else f"older than {high}"
+    return f"the patient is {side}: the model was trained on people of {low} to {high} years"
 
 
-def age(header: Dataset) -> tuple[float, str] | None:
-    """In years, and in words; None where it is not known."""
+def age_years(header: Dataset) -> float | None:
+    """None where it is not known."""
     stated = re.fullmatch(r"\s*(\d{1,3})\s*([DWMY]?)\s*", text(header, "PatientAge").upper())
     if stated and (int(stated[1]) > 0 or stated[2] not in ("", "Y")):
-        unit = stated[2] or "Y"
-        years = int(stated[1]) * YEARS[unit]
-        return (years, f"{int(stated[1])} {WORDS[unit]}") if years <= OLDEST_YEARS else None
+        years = int(stated[1]) * YEARS[stated[2] or "Y"]
+        return years if years <= OLDEST_YEARS else None
     born = _date(text(header, "PatientBirthDate"))
     seen = next((found for name in DATES if (found := _date(text(header, name)))), None)
     if born is None or seen is None or seen < born:
         return None
-    days = (seen - born).days
-    years = days / 365.25
-    if years > OLDEST_YEARS:
-        return None
-    return years, f"{days} days" if days < 60 else f"{days // 30} months" if years < 2 else f"{int(years)} years"
+    years = (seen - born).days / 365.25
+    return years if years <= OLDEST_YEARS else None
 
 
 def other_species(header: Dataset) -> str:

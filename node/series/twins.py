@@ -5,8 +5,6 @@ was acquired, more slices, the later acquisition (it was repeated because the fi
 tells of a contrast agent it is the earlier one: the later may have the agent in it, without a word.
 """
 
-from collections.abc import Sequence
-
 from pydicom.dataset import Dataset
 
 from node.dicom.acquisition import Acquisition
@@ -57,12 +55,3 @@ def alike(one: Acquisition, other: Acquisition) -> bool:
     times = all(abs((a or 0) - (b or 0)) <= SAME * max(a or 0, b or 0, 1) for a, b in pairs)
     angles = abs((one.flip or 0) - (other.flip or 0)) <= SAME_DEGREES
     return times and angles and (one.spin, one.three_d, one.inversion) == (other.spin, other.three_d, other.inversion)
-
-
-def remarks(read: str, twins: Sequence[str]) -> tuple[str, ...]:
-    """For people: that a series had twins, and which of them was read; nothing where it had none."""
-    if not twins:
-        return ()
-    others = f"series {', '.join(twins)}" if len(twins) > 1 else f"series {twins[0]}"
-    verb = "are twins" if len(twins) > 1 else "is a twin"
-    return (f"Series {read} was read; {others} {verb} of it, made by the same protocol, and not read.",)

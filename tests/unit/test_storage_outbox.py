@@ -5,7 +5,7 @@ import pytest
 from storage import Database, engine, events, files, outbox, queue
 from storage.errors import InvalidTransition, LeaseLost, ResultConflict
 from storage.outbox import NewDelivery
-from storage.records import Proof
+from storage.records import Delivery, Proof
 from storage.states import AnswerKind, DeliveryState, JobState
 from tests import stored
 from tests.stored import NOW, after
@@ -238,15 +238,19 @@ def test_without_proof_nothing_awaits_commitment(db: Database) -> None:
     assert outbox.awaiting_commitment(db, "pacs") == []
 
 
+def by_transaction(db: Database, transaction_uid: str) -> list[Delivery]:
+    return [each for each in outbox.of_job(db, 1) if each.transaction_uid == transaction_uid]
+
+
 def test_a_request_is_known_before_its_answer_can_come(db: Database) -> None:
     sent_with_proof(db)
     asked = outbox.requested(db, outbox.awaiting_commitment(db, "pacs"), "2.25.99", after(1))
-    assert outbox.by_transaction(db, "2.25.99") == asked
+    assert by_transaction(db, "2.25.99") == asked
     assert {delivery.updated_at for delivery in asked} == {after(1)}
-    assert outbox.by_transaction(db, "2.25.98") == []
+    assert by_transaction(db, "2.25.98") == []
     for delivery in asked:
         outbox.committed(db, delivery, after(2))
-    told_again = outbox.by_transaction(db, "2.25.99")
+    told_again = by_transaction(db, "2.25.99")
     assert [outbox.committed(db, delivery, after(3)) for delivery in told_again] == told_again
     assert [event.name for event in events.of_job(db, 1)].count("commitment requested") == 1
 
@@ -255,8 +259,8 @@ def test_a_new_request_takes_the_place_of_one_without_answer(db: Database) -> No
     sent_with_proof(db)
     outbox.requested(db, outbox.awaiting_commitment(db, "pacs"), "2.25.98", after(1))
     outbox.requested(db, outbox.awaiting_commitment(db, "pacs"), "2.25.99", after(700))
-    assert outbox.by_transaction(db, "2.25.98") == []
-    assert len(outbox.by_transaction(db, "2.25.99")) == 2
+    assert by_transaction(db, "2.25.98") == []
+    assert len(by_transaction(db, "2.25.99")) == 2
 
 
 def test_what_the_destination_does_not_have_is_sent_again(db: Database) -> None:
@@ -266,7 +270,7 @@ def test_what_the_destination_does_not_have_is_sent_again(db: Database) -> None:
     again = outbox.uncommitted(db, first, "0x0112: no such object instance", after(15), NOW)
     assert (again.state, again.transaction_uid) == (DeliveryState.PENDING, None)
     assert outbox.claim(db, "pacs", after(14)) is None
-    assert outbox.by_transaction(db, "2.25.99") == [outbox.of_job(db, 1)[1]]
+    assert by_transaction(db, "2.25.99") == [outbox.of_job(db, 1)[1]]
     outbox.sent(db, stored.taken(db, now=after(15)), "0x0000", after(16))
     outbox.committed(db, outbox.awaiting_commitment(db, "pacs")[0], after(17))
     assert queue.get(db, 1).state is JobState.DONE
