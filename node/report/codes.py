@@ -36,7 +36,7 @@ DEVICE_MANUFACTURER = _dcm("121014", "Device Observer Manufacturer")
 DEVICE_MODEL = _dcm("121015", "Device Observer Model Name")
 DEVICE_SERIAL = _dcm("121016", "Device Observer Serial Number")
 PROCEDURE_REPORTED = _dcm("121058", "Procedure reported")
-MRI_UNSPECIFIED_REGION = CodedConcept("25056-3", "LN", "MRI unspecified body region")  # CID 100
+BRAIN_MRI = CodedConcept("24590-2", "LN", "MR Brain")  # CID 100 is extensible
 IMAGE_LIBRARY = _dcm("111028", "Image Library")
 IMAGE_LIBRARY_GROUP = _dcm("126200", "Image Library Group")
 MODALITY = _dcm("121139", "Modality")
@@ -48,7 +48,6 @@ TRACKING_IDENTIFIER = _dcm("112039", "Tracking Identifier")
 TRACKING_UID = _dcm("112040", "Tracking Unique Identifier")
 FINDING = _dcm("121071", "Finding")
 FINDING_SITE = _sct("363698007", "Finding Site")
-DEMENTIA = _sct("52448006", "Dementia")
 BRAIN = _sct("12738006", "Brain")
 ALGORITHM_NAME = _dcm("111001", "Algorithm Name")
 ALGORITHM_VERSION = _dcm("111003", "Algorithm Version")
@@ -71,10 +70,7 @@ MEAN = _sct("373098007", "Mean")
 SOURCE_IMAGE_FOR_PROCESSING = _dcm("121322", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = _dcm("109102", "Processing Equipment")
 
-PRESENT = _sct("52101004", "Present")  # CID 240
-ABSENT = _sct("272519000", "Absent")
-UNDETERMINED = _sct("373068000", "Undetermined")
-
+LIKE_DEMENTIA = _private("LIKE_DEMENTIA", "Changes on MRI that the model associates with dementia")
 DECISION_BAND = _private("DECISION_BAND", "Decision band")
 PREDICTIVE_ENTROPY = _private("PRED_ENTROPY", "Predictive entropy")
 MUTUAL_INFORMATION = _private("MUTUAL_INFO", "Mutual information")
@@ -88,13 +84,6 @@ BANDS: dict[Band, CodedConcept] = {
     Band.INDETERMINATE: _private("INDETERMINATE", "Indeterminate"),
     Band.NO_SIGNIFICANT_CHANGES: _private("NO_SIGNIFICANT", "No significant changes"),
     Band.LOW_CONFIDENCE: _private("LOW_CONFIDENCE", "Low confidence"),
-}
-
-PRESENCE: dict[Band, CodedConcept] = {
-    Band.HIGH_LIKELIHOOD: PRESENT,
-    Band.INDETERMINATE: UNDETERMINED,
-    Band.NO_SIGNIFICANT_CHANGES: ABSENT,
-    Band.LOW_CONFIDENCE: UNDETERMINED,
 }
 
 

@@ -3,16 +3,21 @@
 The tree is the one that opens in viewers, found by experiment: every container SEPARATE, an image library without
 descriptors, one group with tracking identifier and UID and with a spatial coordinate on a key slice (a group
 without one opens to a blank viewport in OHIF 3.13), numbers in percent and never nested.
+
+It says what the model's card says: changes that the model associates with dementia, how probable, and in which band. It
+calls nothing present or absent, which a receiving system could take for a diagnosis.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from highdicom.sr import ContentItem
+from highdicom.sr import CodedConcept, ContentItem
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from model.types import Band, ModelId, Prediction
+from node.dicom import values
 from node.report import codes
 from node.report.content import (
     ACQUISITION,
@@ -29,11 +34,13 @@ from node.report.content import (
     uid_reference,
     with_modifier,
 )
-from node.report.envelope import RESEARCH_USE_ONLY, UNTRAINED, Envelope
+from node.report.envelope import RESEARCH_USE_ONLY, UNTRAINED, Envelope, ascii_text
 from node.report.keyslice import KeySlice
 from node.report.source import Reference
 
 SOP_CLASSES = {"sr_comprehensive": ComprehensiveSRStorage, "sr_comprehensive_3d": Comprehensive3DSRStorage}
+WHOLE_CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")  # VR SH, in every character set
+LONGEST_MEANING = 64
 NO_LOCATION = (
     "The small square at the edge of the key slice marks that image only: it is not the location of a lesion. "
     "The model classifies the study, it does not localise."
@@ -57,7 +64,7 @@ def measurement_report(
         codes.IMAGING_MEASUREMENT_REPORT,
         [
             *language_and_observer(envelope),
-            code(codes.PROCEDURE_REPORTED, codes.MRI_UNSPECIFIED_REGION, MODIFIER),
+            code(codes.PROCEDURE_REPORTED, procedure(envelope.header), MODIFIER),
             _image_library(images),
             container(codes.IMAGING_MEASUREMENTS, [group]),
         ],
@@ -67,6 +74,16 @@ def measurement_report(
     target = document(envelope, SOP_CLASSES[kind], kind, tree, [*images, *captures])
     target.CodingSchemeIdentificationSequence = [codes.scheme_identification()]
     return target
+
+
+def procedure(header: Dataset) -> CodedConcept:
+    """What was done, by the source's own procedure code where it has a whole one, else an MRI of the brain."""
+    for item in values.items(header, "ProcedureCodeSequence"):
+        value, scheme = values.text(item, "CodeValue"), values.text(item, "CodingSchemeDesignator")
+        meaning = ascii_text(values.text(item, "CodeMeaning"), LONGEST_MEANING)
+        if WHOLE_CODE.fullmatch(value) and WHOLE_CODE.fullmatch(scheme) and meaning:
+            return CodedConcept(value, scheme, meaning)
+    return codes.BRAIN_MRI
 
 
 def _image_library(images: Sequence[Reference]) -> ContentItem:
@@ -81,12 +98,10 @@ def _group(
 ) -> Iterator[ContentItem]:
     yield text(codes.TRACKING_IDENTIFIER, "AI dementia assessment", CONTEXT)
     yield uid_reference(codes.TRACKING_UID, envelope.tracking_uid)
-    yield code(codes.FINDING, codes.DEMENTIA)
+    yield code(codes.FINDING, codes.LIKE_DEMENTIA)
     yield code(codes.FINDING_SITE, codes.BRAIN, MODIFIER)
     yield from _algorithm(prediction.model, envelope.context.settings.manufacturer)
     yield from _numbers(prediction)
-    presence = codes.PRESENCE[prediction.band] if prediction.band else codes.UNDETERMINED
-    yield code(codes.DEMENTIA, presence)
     yield code(codes.DECISION_BAND, codes.BANDS[prediction.band] if prediction.band else codes.OUT_OF_SCOPE)
     for capture in captures:
         yield image(codes.VISUAL_EXPLANATION, capture)

@@ -43,7 +43,6 @@ IN_GROUP = {
     "112040": "UIDREF",
     "121071": "CODE",
     "363698007": "CODE",
-    "52448006": "CODE",
     "DECISION_BAND": "CODE",
     "111001": "TEXT",
     "111003": "TEXT",

@@ -106,7 +106,7 @@ def test_a_report_is_read_item_by_item() -> None:
         ContentSequence=[
             item("NUM", "Probability", MeasuredValueSequence=[measured]),
             item("NUM", "Volume"),
-            item("CODE", "Dementia", ConceptCodeSequence=coded(CodeMeaning="Undetermined")),
+            item("CODE", "Decision band", ConceptCodeSequence=coded(CodeMeaning="Indeterminate")),
             item("TEXT", "Comment", TextValue="in words"),
             *[item("IMAGE", "Source")] * 3,
         ],
@@ -117,7 +117,7 @@ def test_a_report_is_read_item_by_item() -> None:
         "  Measurement Group",
         "    Probability: 82.34 %",
         "    Volume: not measured",
-        "    Dementia: Undetermined",
+        "    Decision band: Indeterminate",
         "    Comment: in words",
         "    Source: 3 images",
     ]

@@ -60,20 +60,43 @@ def test_the_numbers_are_percent_and_rounded() -> None:
     assert number(tree, codes.SLICES_USED) == (61.0, "{slices}")
 
 
-@pytest.mark.parametrize(
-    ("band", "presence"),
-    [
-        (Band.HIGH_LIKELIHOOD, codes.PRESENT),
-        (Band.INDETERMINATE, codes.UNDETERMINED),
-        (Band.NO_SIGNIFICANT_CHANGES, codes.ABSENT),
-        (Band.LOW_CONFIDENCE, codes.UNDETERMINED),
-    ],
-)
-def test_each_band_is_a_coded_evaluation_and_a_sentence(band: Band, presence: Dataset) -> None:
+@pytest.mark.parametrize("band", Band)
+def test_each_band_is_a_coded_evaluation_and_a_sentence(band: Band) -> None:
     tree = report_of(reports.prediction(SERIES, band=band))
-    assert coded(tree, codes.DEMENTIA) == presence.CodeValue
     assert coded(tree, codes.DECISION_BAND) == codes.BANDS[band].CodeValue
     assert any(text.startswith(f"Decision: {band}. ") for text in texts(tree, codes.COMMENT))
+
+
+@pytest.mark.parametrize("band", Band)
+def test_nothing_is_called_present_or_absent(band: Band) -> None:
+    """A receiving system may copy a coded finding into a record: it must not read as a diagnosis."""
+    tree = report_of(reports.prediction(SERIES, band=band))
+    said = str(tree)
+    assert coded(tree, codes.FINDING) == codes.LIKE_DEMENTIA.CodeValue
+    for code_value in ("52448006", "26929004", "52101004", "272519000", "373068000"):
+        assert code_value not in said
+
+
+@pytest.mark.parametrize(
+    ("stated", "reported"),
+    [
+        ([], "24590-2"),
+        (
+            [{"CodeValue": "RPID2774", "CodingSchemeDesignator": "RADLEX", "CodeMeaning": "MR BRAIN WO IV CONTRAST"}],
+            "RPID2774",
+        ),
+        ([{"CodeValue": "", "CodingSchemeDesignator": "LN", "CodeMeaning": "empty"}], "24590-2"),
+        ([{"CodeValue": "X\\Y", "CodingSchemeDesignator": "L", "CodeMeaning": "no code"}], "24590-2"),
+    ],
+)
+def test_the_procedure_is_the_sources_own_or_an_mri_of_the_brain(stated: list[dict[str, str]], reported: str) -> None:
+    items = [Dataset() for _ in stated]
+    for item, values in zip(items, stated, strict=True):
+        for keyword, value in values.items():
+            setattr(item, keyword, value)
+    series = mr_series(slices=3, rows=32, columns=32, ProcedureCodeSequence=items)
+    tree = report_of(reports.prediction(series), series=series)
+    assert coded(tree, codes.PROCEDURE_REPORTED) == reported
 
 
 def test_low_confidence_keeps_the_probability() -> None:
@@ -84,7 +107,6 @@ def test_low_confidence_keeps_the_probability() -> None:
 
 def test_out_of_scope_is_said_and_nothing_is_measured() -> None:
     tree = report_of(reports.out_of_scope())
-    assert coded(tree, codes.DEMENTIA) == codes.UNDETERMINED.CodeValue
     assert coded(tree, codes.DECISION_BAND) == codes.OUT_OF_SCOPE.CodeValue
     assert tree.SeriesDescription == "AI dementia: out of scope (RUO)"
     assert not found(tree, codes.PROBABILITY)

@@ -236,7 +236,7 @@ BROKEN: dict[str, tuple[str, Break, str]] = {
     "no tracking UID": ("sr_comprehensive", lambda d: drop(group(d), codes.TRACKING_UID), "has no UIDREF 112040"),
     "no finding": ("sr_comprehensive", lambda d: drop(group(d), codes.FINDING), "has no CODE 121071"),
     "no algorithm": ("sr_comprehensive", lambda d: drop(group(d), codes.ALGORITHM_NAME), "has no TEXT 111001"),
-    "no evaluation": ("sr_comprehensive", lambda d: drop(group(d), codes.DEMENTIA), "has no CODE 52448006"),
+    "no evaluation": ("sr_comprehensive", lambda d: drop(group(d), codes.DECISION_BAND), "has no CODE DECISION_BAND"),
     "no procedure": ("sr_comprehensive", lambda d: drop(d, codes.PROCEDURE_REPORTED), "the report has no CODE 121058"),
     "no observer": ("sr_comprehensive", lambda d: drop(d, codes.DEVICE_UID), "the report has no UIDREF 121012"),
     "no language": ("sr_comprehensive", lambda d: drop(d, codes.LANGUAGE), "the report has no CODE 121049"),
@@ -293,7 +293,7 @@ BROKEN: dict[str, tuple[str, Break, str]] = {
     ),
     "a code without meaning": (
         "sr_comprehensive",
-        lambda d: setattr(item(d, codes.DEMENTIA).ConceptCodeSequence[0], "CodeMeaning", ""),
+        lambda d: setattr(item(d, codes.DECISION_BAND).ConceptCodeSequence[0], "CodeMeaning", ""),
         "a code without CodeMeaning",
     ),
     "an empty text": ("sr_text", lambda d: setattr(item(d, codes.CONCLUSION), "TextValue", ""), "TextValue is missing"),
