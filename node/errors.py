@@ -3,6 +3,7 @@
     NodeError
     ├── Permanent                the same input will fail again: give up, keep the reason
     │   ├── ConfigurationError   a setting is wrong; the message names its key
+    │   │   └── ConfigurationRefused     a process has said so already
     │   ├── Unparsable           bytes that are no data set
     │   ├── UnreadableInstance   a stored file is missing, altered or cannot be decoded
     │   ├── MixedPatients        instances of one study disagree about the patient
@@ -31,6 +32,10 @@ class Transient(NodeError):
 
 class ConfigurationError(Permanent):
     """A setting is wrong."""
+
+
+class ConfigurationRefused(ConfigurationError):
+    """A process found its configuration wrong, and has said so on standard error."""
 
 
 class Unparsable(Permanent):

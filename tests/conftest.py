@@ -24,6 +24,17 @@ def _kept_beside(variable: str, default: str, what: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def environment_as_before() -> Iterator[None]:
+    """A command that ran within the test's process leaves nothing behind for the processes of the next."""
+    before, compiles = dict(os.environ), sys.dont_write_bytecode
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    sys.dont_write_bytecode = compiles
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real series kept beside the project."""

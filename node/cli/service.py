@@ -187,7 +187,7 @@ def version(as_json: AsJson = False) -> None:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can mend is said in one line each, without a traceback."""
-    from node.work.child import ConfigurationRefused
+    from node.errors import ConfigurationRefused
 
     try:
         yield

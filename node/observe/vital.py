@@ -5,24 +5,25 @@ listener whether it could write a file and a row just now, and here it is asked 
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from node.config import Settings
-from node.dimse import scu
-from node.dimse.scu import Peer
 from node.process.heartbeat import STALE_S, Pulse, pulses
+
+if TYPE_CHECKING:
+    from node.config import Settings
 
 ECHO_WITHIN_S = 5.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what an unspecified address is called by
 
 
-def of_node(settings: Settings) -> tuple[list[Pulse], list[str]]:
+def of_node(settings: "Settings") -> tuple[list[Pulse], list[str]]:
     """The signs of life of every process that was not stopped, and what is wrong, one line each."""
     signs = [sign for sign in pulses(settings.data_folder / "locks") if sign.state != "stopped"]
     troubles = [line for sign in signs for line in _troubles(sign, settings)]
     return signs, troubles or ([] if signs else ["nothing runs"])
 
 
-def _troubles(sign: Pulse, settings: Settings) -> Iterator[str]:
+def _troubles(sign: Pulse, settings: "Settings") -> Iterator[str]:
     if not sign.beats:
         yield f"{sign.role}: no sign of life for more than {STALE_S:g} s"
         return
@@ -34,7 +35,10 @@ def _troubles(sign: Pulse, settings: Settings) -> Iterator[str]:
         yield from _echo(int(sign.facts["port"]), settings)
 
 
-def _echo(port: int, settings: Settings) -> Iterator[str]:
+def _echo(port: int, settings: "Settings") -> Iterator[str]:
+    from node.dimse import scu  # not before something listens
+    from node.dimse.scu import Peer
+
     listener = settings.listener
     host = ANYWHERE.get(listener.host, listener.host)
     outcome = scu.echo(Peer(listener.ae_title, host, port, listener.ae_title, listener.tls), ECHO_WITHIN_S)

@@ -34,7 +34,7 @@ def said(*texts: str) -> str:
     """The texts in the one spelling, a space at both ends; " " where nothing is said.
 
     >>> said("3DT1Gd", "MPRAGE_w/o FS")
-    ' 3 dt 1 gd | 3 dt 1 gd | mprage without fs '
+    ' 3 dt 1 gd | mprage without fs '
     """
     return " | ".join(_one(text) for text in texts if text.strip()).join("  ") if any(texts) else " "
 
@@ -48,7 +48,7 @@ def alternatives(words: Iterable[str]) -> str:
     """The words as the inside of a regular expression, the longest first; they are given in the one spelling.
 
     >>> alternatives(["gad*", "t 2 *"])
-    't 2 \\\\*|gad\\\\w*'
+    'gad\\\\w*|t 2 \\\\*'
     """
     spelled = {" ".join(map(_part, _bare(word).lower().split())) for word in words}
     return "|".join(sorted(spelled, key=lambda word: (-len(word), word)))

@@ -7,7 +7,7 @@ import threading
 from pydantic import ValidationError
 
 from node.config import Settings
-from node.errors import ConfigurationError, Transient
+from node.errors import ConfigurationRefused, Transient
 from node.process.hardening import CONFIGURATION_EXIT
 from node.process.spawn import ChildProcess
 from node.work.messages import Said, Task, said
@@ -18,10 +18,6 @@ ENDS_WITHIN_S = 5.0
 
 class ChildEnded(Transient):
     """The process ended, or said what nobody understands."""
-
-
-class ConfigurationRefused(ConfigurationError):
-    """The process found its configuration wrong, and has said so on standard error."""
 
 
 class InferenceChild:

@@ -85,7 +85,7 @@ def test_what_was_refused_is_named_and_is_exit_code_1(study: Path) -> None:
 
 def test_a_peer_that_does_not_know_us_is_exit_code_1(study: Path) -> None:
     with wire.listener() as server:
-        code, text = run("send", study, "--to", f"NEUROSSL@127.0.0.1:{server.port}")
+        code, text = run("send", study, "--to", f"NEUROSSL@127.0.0.1:{server.port}", "--calling", "STRANGER")
     assert code == 1
     assert "1/1/3" in text
 

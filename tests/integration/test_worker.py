@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from node.config import Destination, Settings
+from node.errors import ConfigurationRefused
 from node.process.heartbeat import Heartbeat, pulse
 from node.process.role import ProcessRole
-from node.work.child import ChildEnded, ConfigurationRefused
+from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue

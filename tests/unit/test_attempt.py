@@ -13,9 +13,10 @@ from node.work.attempt import Attempt
 from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Outgoing, Progress, Said, Task
 from storage import Database, outbox, queue
+from storage.answers import NewAnswer
 from storage.errors import DatabaseBusy, LeaseLost, StorageFull
 from storage.records import Job, Proof
-from storage.states import JobState
+from storage.states import AnswerKind, JobState
 from tests import stored
 from tests.outcomes import outcome
 
@@ -101,7 +102,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def analysed(*results: Outgoing) -> Analysed:
-    return Analysed(state=JobState.REPORTED, reason="read", outcome=outcome(), results=results)
+    return Analysed(answer=NewAnswer(AnswerKind.RESULT, "key", "read"), outcome=outcome(), results=results)
 
 
 def test_what_was_analysed_is_written_with_outcome_results_and_who_gets_them(bench: Bench, db: Database) -> None:
@@ -218,11 +219,11 @@ def refusing(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> None:
     left: Iterator[Exception] = iter(errors)
     complete = outbox.complete
 
-    def refuse(*arguments: Any) -> Job:
+    def refuse(*arguments: Any, **options: Any) -> Job:
         error = next(left, None)
         if error is not None:
             raise error
-        return complete(*arguments)
+        return complete(*arguments, **options)
 
     monkeypatch.setattr("storage.outbox.complete", refuse)
 

@@ -10,9 +10,10 @@ from node.observe import jobs
 from node.process.heartbeat import Heartbeat
 from node.work.messages import Progress
 from storage import Database, outbox, queue
+from storage.answers import NewAnswer
 from storage.errors import NotFound
 from storage.records import Job
-from storage.states import JobState
+from storage.states import AnswerKind, JobState
 from tests import stored
 from tests.outcomes import outcome
 
@@ -56,8 +57,9 @@ def completed(db: Database) -> Job:
     job = stored.running(db)
     results = [stored.encoded(db, job, 1)]
     deliveries = [outbox.NewDelivery(results[0].sop_instance_uid, "pacs")]
+    answer = NewAnswer(AnswerKind.RESULT, "key", "read")
     row = outcome().as_row()
-    return outbox.complete(db, stored.folder(db), job, JobState.REPORTED, results, deliveries, row, "read", stored.NOW)
+    return outbox.complete(db, stored.folder(db), job, answer, results, deliveries, row, stored.NOW)
 
 
 def test_everything_about_a_job_is_values_and_the_same_as_json(db: Database) -> None:

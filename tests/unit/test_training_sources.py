@@ -191,5 +191,6 @@ def test_the_real_table_has_136_subjects_in_three_views(real_data: Path, tmp_pat
         "slices": 408,
         "subjects_by_label": {"0": 68, "1": 68},
         "slices_by_view": {"axial": 136, "coronal": 136, "sagittal": 136},
+        "age_years": [60, 96],
         "skipped": 0,
     }
