@@ -178,6 +178,7 @@ def second_choice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_series_that_was_tried_and_refused_says_why(second_choice: Path) -> None:
     lines = inspect(second_choice).stdout.splitlines()
     assert any("tried" in line and "T1 noise" in line and "outside the model's scope" in line for line in lines)
@@ -191,6 +192,7 @@ def test_a_series_that_was_tried_and_refused_says_why(second_choice: Path) -> No
     assert closer["looked_at"]["scope"]["inside"] is False
 
 
+@pytest.mark.slow
 def test_each_study_of_a_folder_is_judged_by_itself(study: Path, tmp_path: Path) -> None:
     shutil.copytree(study / "a", tmp_path / "a")
     other = {"study_uid": "2.25.77", "series_uid": "2.25.78"}
@@ -207,6 +209,7 @@ def test_each_study_of_a_folder_is_judged_by_itself(study: Path, tmp_path: Path)
     assert inspect(tmp_path).exit_code == 1
 
 
+@pytest.mark.slow
 def test_the_limits_are_those_of_the_bundle_that_would_serve_and_are_said(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_values_that_are_not_finite_are_a_refusal_like_any_other(tmp_path: Path)
     assert "not finite" in choice.verdicts[0].detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [lambda: head(1, voxels=NOISE), lambda: damaged(1)], ids=["outside", "damaged"])
 def test_a_refused_volume_is_gone_before_the_next_is_read(tmp_path: Path, first: Callable[[], list[Dataset]]) -> None:
     held: list[int] = []

@@ -96,6 +96,7 @@ def check_what_was_sent(hospital: Hospital) -> None:
     assert {job.state for job in queue.listing(hospital.db)} <= ended
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), exam=exams)
 def test_however_an_exam_arrives_what_stands_is_that_of_the_whole(data: st.DataObject, exam: list[Name]) -> None:
@@ -111,6 +112,7 @@ def test_however_an_exam_arrives_what_stands_is_that_of_the_whole(data: st.DataO
         assert len(hospital.sent) == sent
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), exam=exams)
 def test_an_exam_without_pauses_longer_than_the_quiet_period_has_one_answer(
@@ -128,6 +130,7 @@ def test_an_exam_without_pauses_longer_than_the_quiet_period_has_one_answer(
         assert [each.state for each in every if each.state is not AnswerState.DISCARDED] == [AnswerState.STANDING]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), exam=exams)
 def test_results_that_go_out_at_once_end_with_the_same_answer(data: st.DataObject, exam: list[Name]) -> None:

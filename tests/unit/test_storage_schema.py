@@ -126,7 +126,6 @@ def test_the_queries_of_every_second_use_their_indexes(db: Database) -> None:
     delivery = stored.taken(db)
     outbox.sent(db, delivery, "0x0000", NOW)
     outbox.awaiting_commitment(db, "pacs")
-    outbox.by_transaction(db, "2.25.1")
     outbox.standing_report(db, job)
     answers.of_study(db, STUDY)
     answers.waiting(db)
