@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from node.config import Archive, Settings
 from node.dimse import query
 from node.dimse.query import ArchivedSeries
 from node.dimse.requestor import Peer
@@ -21,12 +20,6 @@ log = structlog.get_logger()
 
 ASK_EVERY_S = 15.0
 READ = "MR"
-
-
-def peer_of(archive: Archive, settings: Settings) -> Peer:
-    """The application entity of the archive, and who we are to it."""
-    calling = archive.calling_ae_title or settings.listener.ae_title
-    return Peer(archive.ae_title, archive.host, archive.port, calling, archive.tls)
 
 
 def missing(archived: Sequence[ArchivedSeries], here: Counter[str]) -> dict[str, int | None]:

@@ -84,8 +84,8 @@ def _tell(status: "Status", uid: str, words: str) -> None:
 
 
 def _peer(source: str, settings: "Settings") -> "Peer":
-    from node.archive.counting import peer_of
     from node.cli.dicom import peer_at
+    from node.dimse.requestor import peer_of
     from node.errors import ConfigurationError
 
     if source != "archive":

@@ -22,7 +22,8 @@ from node.deliver.breaker import Breaker
 from node.deliver.cargo import Witness, witnessed
 from node.deliver.proof import ArchiveCheck
 from node.dimse import scu
-from node.dimse.scu import Peer, SendOutcome
+from node.dimse.requestor import peer_of
+from node.dimse.scu import SendOutcome
 from node.errors import NodeError, Refused, Unreachable
 from node.logs import safe_text
 from node.patience import StoppedWaiting, patiently
@@ -36,12 +37,6 @@ log = structlog.get_logger()
 
 TICK_S = 0.1
 STEPS_WITHIN_TIMEOUT = 8  # connecting, associating, sending, releasing: each may take a timeout
-
-
-def peer_of(destination: Destination, settings: Settings) -> Peer:
-    """The application entity of a destination, and who we are to it."""
-    calling = destination.calling_ae_title or settings.listener.ae_title
-    return Peer(destination.ae_title, destination.host, destination.port, calling, destination.tls)
 
 
 class Courier:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from node.config import Tls
+from node.config import Archive, Destination, Settings, Tls
 from node.dimse.association import Association, Message, Released
 from node.dimse.command import RESPONSE, Command
 from node.dimse.connection import Connection, Pdu, PduType, abort_pdu
@@ -42,6 +42,12 @@ class Peer:
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+def peer_of(configured: Destination | Archive, settings: Settings) -> Peer:
+    """The application entity that the settings name, and who we are to it."""
+    calling = configured.calling_ae_title or settings.listener.ae_title
+    return Peer(configured.ae_title, configured.host, configured.port, calling, configured.tls)
 
 
 @contextmanager

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from node.archive.counting import peer_of as archive_peer
 from node.config import Listener, Settings, Tls, Worker, load
-from node.deliver.courier import peer_of
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
+from node.dimse.requestor import peer_of
 from node.dimse.scu import Peer
 from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError
@@ -235,7 +234,7 @@ def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
 def _peers(settings: Settings) -> Iterable[Fact]:
     peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
     if settings.archive is not None:
-        peers.append(("archive", archive_peer(settings.archive, settings)))
+        peers.append(("archive", peer_of(settings.archive, settings)))
     if not settings.destinations:
         yield Fact("destinations", "warning", "there are none: results stay in the data folder")
     with ThreadPoolExecutor(max(1, len(peers))) as pool:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import structlog
 
-from node.archive.counting import Counting, peer_of
+from node.archive.counting import Counting
 from node.archive.fetching import Fetcher, Fetching
 from node.config import Settings
 from node.deliver.courier import refuse_unconfigured
+from node.dimse.requestor import peer_of
 from node.observe import audit_message
 from node.observe.audit import Trail
 from node.process.clock import SteadyClock

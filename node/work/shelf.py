@@ -5,11 +5,8 @@ is sent under a UID that had another content, and nobody gets a second set.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
 
-from node.dicom import part10
-from node.dicom.header import read_header
-from node.errors import Unparsable
 from node.report import Encoded
 from node.work.messages import Outgoing
 from storage import DataFolder, files
@@ -20,26 +17,17 @@ from storage.records import Result
 
 def put(folder: DataFolder, encoded: Sequence[Encoded], job_id: int) -> tuple[Outgoing, ...]:
     """Make the results of one answer durable, all of them new or all as they lie here. Raises StorageFull."""
-    kept = [_kept(folder, each) for each in encoded]
-    pairs = [pair for pair in kept if pair is not None]
-    if len(pairs) < len(encoded):
-        pairs = [(each, files.write(folder, each.name, [each.content], area="results")) for each in encoded]
-    return tuple(_outgoing(each, file, job_id) for each, file in pairs)
+    stored = [file for each in encoded if (file := _kept(folder, each)) is not None]
+    if len(stored) < len(encoded):
+        stored = [files.write(folder, each.name, [each.content], area="results") for each in encoded]
+    return tuple(_outgoing(each, file, job_id) for each, file in zip(encoded, stored, strict=True))
 
 
-def _kept(folder: DataFolder, encoded: Encoded) -> tuple[Encoded, StoredFile] | None:
-    """The same object as it was encoded before, and its file."""
+def _kept(folder: DataFolder, encoded: Encoded) -> StoredFile | None:
+    """The whole file of the same result, encoded before: its UIDs are the same, as they follow from the answer."""
     for path in files.named(folder, encoded.name, area="results"):
-        try:
-            stored = files.read_back(folder, path)
-            meta = part10.read_meta(folder.path(path))
-            header, _ = read_header(part10.data_set(folder.path(path), meta.data_set_offset), meta.transfer_syntax_uid)
-        except (FileAltered, Unparsable, OSError):
-            continue
-        if header.sop_class_uid == encoded.sop_class_uid:
-            sop_instance_uid, series_instance_uid = header.sop_instance_uid, header.series_instance_uid
-            kept = replace(encoded, sop_instance_uid=sop_instance_uid, series_instance_uid=series_instance_uid)
-            return kept, stored
+        with suppress(FileAltered):
+            return files.read_back(folder, path)
     return None
 
 
