@@ -16,8 +16,9 @@ from node.dicom.walker import CUT_SHORT, NeedMore, data_set_begins, walk
 from node.errors import Unparsable
 
 LOOK_BYTES = 64 * 1024  # looked at in one go
-LONGEST_HEADER_BYTES = 1024 * 1024  # long values not counted: some vendors put megabytes before the study's UID
-LONGEST_VALUES_BYTES = 64 * 1024 * 1024
+LONGEST_HEADER_BYTES = 8 * 1024 * 1024  # long values not counted: references to thousands of instances
+MOST_ELEMENTS = 120_000  # walking them is what a header costs
+LONGEST_VALUES_BYTES = 64 * 1024 * 1024  # some vendors put megabytes before the study's UID
 LONG_VALUE_BYTES = 16 * 1024
 ITEM_MARK, ITEM_MARK_BIG_ENDIAN = re.compile(rb"\xfe\xff\x00\xe0"), re.compile(rb"\xff\xfe\xe0\x00")
 HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
@@ -108,7 +109,9 @@ def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
 
 def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -> Header:
     found: dict[str, bytes] = {}
-    for element in walk(data, transfer_syntax, complete=complete):
+    for number, element in enumerate(walk(data, transfer_syntax, complete=complete)):
+        if number >= MOST_ELEMENTS:
+            raise Unparsable(f"no study and series within {MOST_ELEMENTS} elements")
         walked.end = element.end
         if element.end - element.start >= LONG_VALUE_BYTES:
             walked.long_values += min(element.end, len(data)) - element.start
