@@ -1,8 +1,8 @@
 """The key of an answer: everything that it follows from, and nothing of how it came about.
 
-The same key means the same answer: a job that comes to a key that its study has already need not work it out, and the
-UIDs of results derive from it. The order of arrival, revision, job and attempt are no part of it; nor are series that
-were not read.
+The same key means the same answer: a job that comes to a key that its study has already need not work it out. The UIDs
+of results derive from it, and from the time that stands in them. The order of arrival, revision, job and attempt are no
+part of the key; nor are series that were not read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ class Predecessor(Protocol):
 class Context:
     """What shapes the results besides study and prediction.
 
-    created_at  aware, and the time of all objects; no part of the key, and neither are the predecessors
+    created_at  aware, and the time of all objects; no part of the key, but of the UIDs, as the predecessors are
     contents    SOP Instance UID of each stored instance -> digest of its content
     generation  how often an answer of the same key was published before: it gives the same objects other UIDs
     """

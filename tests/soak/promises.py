@@ -84,7 +84,8 @@ def _jobs(found: Account, db: Database, sent: Sent) -> None:
     newest = {job.study_instance_uid: job for job in reversed(jobs)}
     states = Counter(job.state for job in jobs)
     found.count("studies", len(sent.studies))
-    found.count("  without a job", len(sent.studies.keys() - newest.keys()), broken=sent.studies.keys() > newest.keys())
+    jobless = len(sent.studies.keys() - newest.keys())
+    found.count("  without a job", jobless, broken=jobless > 0)
     for state in JobState:
         found.count(f"jobs {state}", states[state], broken=state not in ENDED and states[state] > 0)
     wrong = [
