@@ -30,7 +30,7 @@ MOST_EVENTS = 20_000
 LONGEST_LOG_BYTES = 8 << 20
 REMOVED = "removed"
 OVERTAKEN = "overtaken"  # how the reason begins when a job was cancelled by the node itself
-_SECRET = re.compile(r"key|password|passphrase|secret|token|credential", re.IGNORECASE)
+_SECRET = re.compile(r"key|password|passphrase|secret|token|credential|^url$|^link$", re.IGNORECASE)
 _OWN_WORDS = ("when", "why")  # of selection.rules: they may quote a data set
 _LOGIN = re.compile(r"//[^/@\s]*@")
 
