@@ -239,7 +239,7 @@ def test_secrets_come_from_a_file_or_the_environment_and_are_not_shown(
         with pytest.raises(ConfigurationError):
             secret(missing)
     shown = without_secrets({"channels": [{"name": "hook", "url": "https://x/T0K3N", "secret": "env:HOOK_KEY"}]})
-    assert shown == {"channels": [{"name": "hook", "url": "removed", "secret": "removed"}]}
+    assert shown == {"channels": [{"name": "hook", "url": "https://x/removed", "secret": "removed"}]}
 
 
 @pytest.mark.parametrize(
