@@ -46,13 +46,7 @@ def follows(db: Database, delivery: Delivery) -> bool:
 
 
 def untold(db: Database, destinations: Collection[str]) -> list[Delivery]:
-    """Deliveries of answers that ended after they were sent, or may have been, and whose receiver has not been told."""
-    said, ending = events.alias("said"), events.alias("ending")
-    ended_at = (
-        sa.select(sa.func.max(ending.c.event_id))
-        .where(ending.c.job_id == answers.c.job_id, ending.c.name.in_(["answer withdrawn", "answer superseded"]))
-        .scalar_subquery()
-    )
+    """Deliveries of answers that no longer hold, that were sent or may have been, and whose receiver was not told."""
     query = (
         sa.select(*columns(deliveries, Delivery))
         .join(results, results.c.sop_instance_uid == deliveries.c.sop_instance_uid)
@@ -62,17 +56,22 @@ def untold(db: Database, destinations: Collection[str]) -> list[Delivery]:
             deliveries.c.destination.in_(list(destinations)),
             one_of(deliveries.c.state, _KNOWN),
             deliveries.c.attempt > 0,
-            ~sa.exists().where(
-                said.c.job_id == deliveries.c.job_id,
-                said.c.delivery_id == deliveries.c.delivery_id,
-                said.c.name == "delivery pending",
-                said.c.event_id > ended_at,
-            ),
+            ~was_retracted(deliveries),
         )
         .order_by(deliveries.c.delivery_id)
     )
     with db.reading() as connection:
         return [Delivery(**row._asdict()) for row in connection.execute(query)]
+
+
+def was_retracted(table: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Of a row of `deliveries`: its receiver was, or is to be, told that the result no longer holds."""
+    return sa.exists().where(
+        events.c.job_id == table.c.job_id,
+        events.c.delivery_id == table.c.delivery_id,
+        events.c.name == f"delivery {DeliveryState.PENDING}",
+        events.c.reason.endswith(RETRACTED, autoescape=True),
+    )
 
 
 def tell(db: Database, delivery: Delivery, now: datetime) -> Delivery:
