@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from node.config import DeliverySettings, Hl7Receiver, Settings
 from node.deliver.courier import Courier
@@ -20,6 +21,8 @@ from tests import mllp, stored
 from tests.certificates import site
 from tests.destination import wait_until
 from tests.integration.test_delivery import CAPTURES, _encoded, now
+from tests.mail import http_server
+from tests.services import service, studies
 
 PENDING, SENDING, SENT, COMMITTED, REFUSED = DeliveryState
 
@@ -190,3 +193,42 @@ def test_a_message_goes_over_tls_and_not_to_whom_nobody_vouches_for(db: Database
         assert ris.raw == []
         Line(db, ris.port, tls=node).carry(job, JobState.DONE)
     assert len(ris.messages) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_real_node_tells_probability_and_withdrawal_and_people_hear_of_a_killed_process(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the scanner to the information system, with no PACS; the log holds neither patient nor secret."""
+    monkeypatch.setenv("NODE_SECRET", "geheim")
+    with mllp.receiver() as ris, http_server() as hook:
+        url = f"http://127.0.0.1:{hook.port}/"
+        channel = {"name": "hook", "kind": "webhook", "url": url, "secret": "env:NODE_SECRET"}
+        told = {"hl7": [{"name": "ris", "host": "127.0.0.1", "port": ris.port}]}
+        notices = {"channels": [channel], "digest_s": 0, "pause_s": 0}
+        with service(tmp_path, bundle, None, notifications=notices, **told) as node:
+            ((study, paths),) = studies(tmp_path, 1).items()
+            assert all(each.status == 0 for each in node.send(paths))
+            job = node.ended(study)
+            assert job.state is JobState.DONE
+            prediction = (job.outcome or {})["prediction"]
+            node.kill("listener")
+            assert node.command("queue", "withdraw", str(job.job_id), "--reason", "wrong").returncode == 0
+            wait_until(lambda: len(ris.raw) == 2, "the withdrawal", 60)
+
+            def texts() -> str:
+                return " ".join(body.decode() for _, body in hook.requests)
+
+            wait_until(lambda: "Started anew: listener" in texts(), "word of the restart", 60)
+            assert node.ended(study).state is JobState.DONE
+            log = node.log.read_text()
+    first, void = ris.messages
+    probability = first.segments("OBX")[0]
+    assert float(str(probability(5))) == pytest.approx(100 * prediction["probability"], abs=0.01)
+    assert "UNTRAINED" in ris.raw[0].decode()
+    assert str(void.segments("OBX")[0](11)) == "W"
+    patient = str(dcmread(paths[0]).PatientName).partition("^")[0]
+    assert patient in ris.raw[0].decode()
+    assert patient not in log + texts()
+    assert "geheim" not in log
