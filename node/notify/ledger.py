@@ -42,9 +42,13 @@ class Ledger:
         return self._seen
 
     def add(self, notices: Sequence[Notice], seen: Mapping[str, Any]) -> None:
-        """These are to be told, and this was seen: both or neither survive a crash."""
+        """These are to be told, and this was seen: both or neither survive a crash.
+
+        That events came of which nothing is to be told is not worth a write: after a crash they are looked at again.
+        """
         with self._lock:
-            if not notices and seen == self._seen:
+            if not notices and self._seen is not None and {**self._seen, "event": None} == {**seen, "event": None}:
+                self._seen = dict(seen)
                 return
             self._waiting.extend(each for each in notices if each.channels)
             over = len(self._waiting) - MOST_WAITING

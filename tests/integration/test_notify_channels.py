@@ -137,6 +137,7 @@ def test_apprise_tells_the_service_of_its_url_and_nobody_else(
         Service(channel).tell(word())
 
 
+@pytest.mark.slow
 def test_the_office_tells_what_happens_and_goes_on_when_nobody_listens(
     db: Database, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

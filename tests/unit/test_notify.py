@@ -131,6 +131,16 @@ def test_what_waits_and_what_was_told_outlives_a_crash(ledger: Ledger, folder: A
     assert (folder.path("notices.json").stat().st_mode & 0o777) == 0o600
 
 
+def test_events_of_which_nothing_is_told_are_remembered_without_a_write(ledger: Ledger, folder: Any) -> None:
+    ledger.add([], {"event": 5, "conditions": {}})
+    written = folder.path("notices.json").stat().st_ino
+    ledger.add([], {"event": 6, "conditions": {}})
+    assert ledger.seen == {"event": 6, "conditions": {}}
+    assert folder.path("notices.json").stat().st_ino == written
+    ledger.add([], {"event": 6, "conditions": {"disk": "high"}})
+    assert Ledger(folder.path("notices.json")).seen == ledger.seen
+
+
 def test_a_file_that_cannot_be_read_is_begun_anew(folder: Any) -> None:
     folder.path("notices.json").write_text('{"waiting": [{}]}')
     assert Ledger(folder.path("notices.json")).seen is None
