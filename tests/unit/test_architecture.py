@@ -140,6 +140,7 @@ def loaded_after(statement: str) -> set[str]:
     return set(told.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "without"),
     [
