@@ -60,6 +60,7 @@ def test_a_container_s_health_check_loads_no_large_library(tmp_path: Path) -> No
     assert set(LIBRARIES) & set(told) == set()
 
 
+@pytest.mark.slow
 def test_a_terminal_without_our_letters_gets_question_marks_and_no_traceback(tmp_path: Path) -> None:
     folder = tmp_path / "Röntgen"
     ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -71,6 +71,7 @@ def test_an_element_that_is_there_twice_is_refused() -> None:
         read_header(iter([data[:end] + data[where:]]), wire.EXPLICIT)
 
 
+@pytest.mark.slow
 def test_a_header_without_end_is_refused() -> None:
     endless = (b"\x09\x00\x10\x10LO\x02\x00XX" for _ in range(10**9))
     with pytest.raises(Unparsable, match=f"no study and series within {MOST_ELEMENTS} elements"):
