@@ -189,6 +189,7 @@ class Destination(Section):
     report: Literal["comprehensive", "comprehensive_3d", "text"] = "comprehensive"
     captures: bool = True
     proof: Literal["none", "commitment", "find"] = "none"
+    supersede: Literal["none", "rejection_note"] = "none"
     tls: Tls | None = None
 
 

@@ -19,7 +19,7 @@ from storage.due import is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition
 from storage.folder import DataFolder
-from storage.records import Delivery, Job, Proof, Result
+from storage.records import REJECTION_NOTE, Delivery, Job, Proof, Result
 from storage.schema import answers as answers_table
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as table
@@ -84,7 +84,7 @@ def complete(
                 for each in results
             }
             for delivery in deliveries:
-                _plan(db, connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
+                plan(db, connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
         return answers.conclude(connection, current, answer, new.reason, now, at_once=at_once, outcome=outcome)
 
 
@@ -217,9 +217,8 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             one_of(table.c.state, _UNSENT),
             table.c.state == DeliveryState.PENDING,
             is_due(table, now),
-            jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
+            sa.or_(sa.and_(jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]), ~held_back), _is_note()),
             ~overtakes,
-            ~held_back,
         )
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
@@ -228,7 +227,8 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
     return None if row is None else Delivery(**row._asdict())
 
 
-def _plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+def plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+    """A delivery that is not planned yet."""
     connection.execute(
         db.backend.insert(table)
         .values(
@@ -268,12 +268,20 @@ def move_within(
 
 def _called_off(connection: sa.Connection, delivery: Delivery, job: Job) -> str:
     """Why it is not sent again; "" when it is."""
+    this = table.c.delivery_id == delivery.delivery_id
+    is_note, is_taken_back = connection.execute(sa.select(_is_note(), _is_of_answer(*TAKEN_BACK)).where(this)).one()
+    if is_note:
+        return ""
     if job.state is JobState.CANCELLED:
         return "its job was cancelled"
-    query = sa.select(table.c.delivery_id).where(
-        table.c.delivery_id == delivery.delivery_id, _is_of_answer(*TAKEN_BACK)
+    return "its answer was taken back" if is_taken_back else ""
+
+
+def _is_note() -> sa.ColumnElement[bool]:
+    """Of a delivery: what it sends calls others back, and has nothing to do with how its job ended."""
+    return sa.exists().where(
+        results_table.c.sop_instance_uid == table.c.sop_instance_uid, results_table.c.kind == REJECTION_NOTE
     )
-    return "its answer was taken back" if connection.execute(query).first() else ""
 
 
 def _is_of_answer(*states: AnswerState) -> sa.ColumnElement[bool]:

@@ -16,7 +16,7 @@ from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
 from storage.folder import DataFolder
-from storage.records import Delivery, Job
+from storage.records import REJECTION_NOTE, Delivery, Job
 from storage.schema import columns, deliveries, jobs, one_of, results, studies
 from storage.settlement import find
 from storage.states import AnswerState, DeliveryState, JobState
@@ -124,24 +124,27 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
     """An operator's retry, with all attempts again.
 
     A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
-    again; any other goes back to QUEUED and is worked on from the start.
+    again; any other goes back to QUEUED and is worked on from the start. Where a destination refused to have its
+    results called back, that alone is tried again.
 
     Raises NotFound, InvalidTransition.
     """
     with db.transaction() as connection:
         job = find(connection, job_id)
+        notes = _deliveries(connection, job_id, DeliveryState.REFUSED, notes=True)
+        if notes:
+            _send_again(connection, notes, now)
+            return job
         if job.state not in _RETRIED:
             raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
         answer = answers.find(connection, job.answer_id)
-        if answer is not None and answer.job_id == job_id and answer.state in withdrawals.TAKEN_BACK:
+        called_back = _deliveries(connection, job_id, *DeliveryState, notes=True)
+        own = answer is not None and answer.job_id == job_id
+        if own and answer is not None and (called_back or answer.state in withdrawals.TAKEN_BACK):
             raise InvalidTransition(f"the answer of job {job_id} was {answer.state}: {answer.reason}")
         if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
-            for delivery in unsent:
-                if delivery.state is DeliveryState.REFUSED:
-                    again = {"attempt": 0, "available_at": now, "transaction_uid": None}
-                    moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
-                    proof_requests.forget(connection, delivery.delivery_id)
+            _send_again(connection, [each for each in unsent if each.state is DeliveryState.REFUSED], now)
             return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
         newest = answers.newest_revision(connection, job)
         if newest > job.revision:
@@ -265,8 +268,19 @@ def _on_hand(folder: DataFolder, connection: sa.Connection, unsent: Collection[D
     return all(folder.path(path).is_file() for path in paths)
 
 
-def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:
-    query = sa.select(*columns(deliveries, Delivery)).where(
-        deliveries.c.job_id == job_id, deliveries.c.state.in_(states)
+def _send_again(connection: sa.Connection, refused: Collection[Delivery], now: datetime) -> None:
+    for delivery in refused:
+        again = {"attempt": 0, "available_at": now, "transaction_uid": None}
+        moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
+        proof_requests.forget(connection, delivery.delivery_id)
+
+
+def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState, notes: bool = False) -> list[Delivery]:
+    """Those of its results, or of the `notes` that call them back."""
+    is_note = results.c.kind == REJECTION_NOTE
+    query = (
+        sa.select(*columns(deliveries, Delivery))
+        .join(results, results.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+        .where(deliveries.c.job_id == job_id, deliveries.c.state.in_(states), is_note if notes else ~is_note)
     )
     return [Delivery(**row._asdict()) for row in connection.execute(query)]

@@ -19,7 +19,7 @@ WALLS: rooms.Ways = {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
         "offline conformance demo",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe",
+        "service": "config errors logs storage archive dicom dimse receive deliver process observe report",
         "observe": "config errors logs storage archive dimse receive deliver work process",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",

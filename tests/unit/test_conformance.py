@@ -89,6 +89,7 @@ def test_it_describes_every_kind_of_object_with_its_values(of_a_site: str) -> No
         "Report, Comprehensive 3D SR",
         "Report, Basic Text SR",
         "Report of a study without result",
+        "Rejection note",
     ]
     assert of_a_site.count("| (0010,0010) | Patient's Name | PN | the source's bytes |") == 7
     assert "| >>> | CONTAINS | NUM | (122157, DCM, Probability) | unit `%` |" in of_a_site
