@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, events, moves, proof_requests, queue
+from storage import answers, events, moves, proof_requests, queue, retraction
 from storage import results as stored_results
 from storage.answers import NewAnswer
 from storage.due import is_due
@@ -208,7 +208,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
         one_of(earlier.c.state, _UNSENT),
         sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
-    held_back = _is_of_answer(AnswerState.KEPT, *TAKEN_BACK)
+    held_back, calls_back = _is_of_answer(AnswerState.KEPT, *TAKEN_BACK), retraction.was_retracted(table)
     query = (
         sa.select(*_DELIVERY)
         .join(jobs, jobs.c.job_id == table.c.job_id)
@@ -217,7 +217,10 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             one_of(table.c.state, _UNSENT),
             table.c.state == DeliveryState.PENDING,
             is_due(table, now),
-            sa.or_(sa.and_(jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]), ~held_back), _is_note()),
+            sa.or_(
+                sa.and_(jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]), sa.or_(~held_back, calls_back)),
+                _is_note(),
+            ),
             ~overtakes,
         )
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
@@ -269,12 +272,14 @@ def move_within(
 def _called_off(connection: sa.Connection, delivery: Delivery, job: Job) -> str:
     """Why it is not sent again; "" when it is."""
     this = table.c.delivery_id == delivery.delivery_id
-    is_note, is_taken_back = connection.execute(sa.select(_is_note(), _is_of_answer(*TAKEN_BACK)).where(this)).one()
-    if is_note:
+    calls_back = sa.or_(_is_note(), retraction.was_retracted(table))
+    query = sa.select(calls_back, _is_of_answer(*TAKEN_BACK)).where(this)
+    is_needed, is_taken_back = connection.execute(query).one()
+    if is_needed:
         return ""
     if job.state is JobState.CANCELLED:
         return "its job was cancelled"
-    return "its answer was taken back" if is_taken_back else ""
+    return "withdrawn: while it was sent" if is_taken_back else ""
 
 
 def _is_note() -> sa.ColumnElement[bool]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, moves, proof_requests, withdrawals
+from storage import answers, moves, proof_requests, retraction, withdrawals
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
@@ -140,9 +140,11 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
         answer = answers.find(connection, job.answer_id)
         called_back = _deliveries(connection, job_id, *DeliveryState, notes=True)
-        own = answer is not None and answer.job_id == job_id
-        if own and answer is not None and (called_back or answer.state in withdrawals.TAKEN_BACK):
-            raise InvalidTransition(f"the answer of job {job_id} was {answer.state}: {answer.reason}")
+        if answer is not None and answer.job_id == job_id and (called_back or answer.state in withdrawals.TAKEN_BACK):
+            retracting = [each for each in unsent if retraction.is_told(connection, each)]
+            if not retracting:
+                raise InvalidTransition(f"the answer of job {job_id} was {answer.state}: {answer.reason}")
+            unsent = retracting
         if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
             _send_again(connection, [each for each in unsent if each.state is DeliveryState.REFUSED], now)
             return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
