@@ -11,12 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, moves, proof_requests
+from storage import answers, moves, proof_requests, retraction, withdrawals
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
 from storage.folder import DataFolder
-from storage.records import Delivery, Job
+from storage.records import REJECTION_NOTE, Delivery, Job
 from storage.schema import columns, deliveries, jobs, one_of, results, studies
 from storage.settlement import find
 from storage.states import AnswerState, DeliveryState, JobState
@@ -124,21 +124,29 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
     """An operator's retry, with all attempts again.
 
     A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
-    again; any other goes back to QUEUED and is worked on from the start.
+    again; any other goes back to QUEUED and is worked on from the start. Where a destination refused to have its
+    results called back, that alone is tried again.
 
     Raises NotFound, InvalidTransition.
     """
     with db.transaction() as connection:
         job = find(connection, job_id)
+        notes = _deliveries(connection, job_id, DeliveryState.REFUSED, notes=True)
+        if notes:
+            _send_again(connection, notes, now)
+            return job
         if job.state not in _RETRIED:
             raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
+        answer = answers.find(connection, job.answer_id)
+        called_back = _deliveries(connection, job_id, *DeliveryState, notes=True)
+        if answer is not None and answer.job_id == job_id and (called_back or answer.state in withdrawals.TAKEN_BACK):
+            retracting = [each for each in unsent if retraction.is_told(connection, each)]
+            if not retracting:
+                raise InvalidTransition(f"the answer of job {job_id} was {answer.state}: {answer.reason}")
+            unsent = retracting
         if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
-            for delivery in unsent:
-                if delivery.state is DeliveryState.REFUSED:
-                    again = {"attempt": 0, "available_at": now, "transaction_uid": None}
-                    moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
-                    proof_requests.forget(connection, delivery.delivery_id)
+            _send_again(connection, [each for each in unsent if each.state is DeliveryState.REFUSED], now)
             return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
         newest = answers.newest_revision(connection, job)
         if newest > job.revision:
@@ -170,7 +178,7 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
 def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
     """An operator's withdrawal of the answer of a job that stands: it is wrong, and is never given again.
 
-    What was not sent of it stays here; what was sent is not called back.
+    What was not sent of it stays here; what was sent is called back where a destination is to hear of it (`notes`).
 
     Raises NotFound, and InvalidTransition when no answer of this job stands.
     """
@@ -179,12 +187,7 @@ def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         answer = answers.find(connection, job.answer_id)
         if answer is None or answer.job_id != job_id:
             raise InvalidTransition(f"job {job_id} has no answer of its own that could be withdrawn")
-        moves.answer(connection, answer, AnswerState.WITHDRAWN, reason, now)
-        for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
-            moves.delivery(connection, delivery, DeliveryState.REFUSED, f"withdrawn: {reason}", now)
-        if job.state is JobState.REPORTED:
-            return moves.job(connection, job, JobState.CANCELLED, f"withdrawn: {reason}", now)
-        return job
+        return withdrawals.take_back(connection, answer, AnswerState.WITHDRAWN, reason, now)
 
 
 def held(connection: sa.Connection, job: Job) -> Job:
@@ -252,6 +255,7 @@ def _fail(connection: sa.Connection, job: Job, reason: str, now: datetime, **val
         failed = f"early work failed: {reason}"
         return moves.job(connection, job, JobState.KEPT, failed, now, answer_id=None, **values)
     answers.discard_kept(connection, job.study_instance_uid, f"job {job.job_id} failed", now)
+    withdrawals.revoke_changed(connection, job.study_instance_uid, now, replaced=True)
     return moves.job(connection, job, JobState.FAILED, reason, now, **values)
 
 
@@ -266,8 +270,19 @@ def _on_hand(folder: DataFolder, connection: sa.Connection, unsent: Collection[D
     return all(folder.path(path).is_file() for path in paths)
 
 
-def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:
-    query = sa.select(*columns(deliveries, Delivery)).where(
-        deliveries.c.job_id == job_id, deliveries.c.state.in_(states)
+def _send_again(connection: sa.Connection, refused: Collection[Delivery], now: datetime) -> None:
+    for delivery in refused:
+        again = {"attempt": 0, "available_at": now, "transaction_uid": None}
+        moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
+        proof_requests.forget(connection, delivery.delivery_id)
+
+
+def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState, notes: bool = False) -> list[Delivery]:
+    """Those of its results, or of the `notes` that call them back."""
+    is_note = results.c.kind == REJECTION_NOTE
+    query = (
+        sa.select(*columns(deliveries, Delivery))
+        .join(results, results.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+        .where(deliveries.c.job_id == job_id, deliveries.c.state.in_(states), is_note if notes else ~is_note)
     )
     return [Delivery(**row._asdict()) for row in connection.execute(query)]

@@ -47,6 +47,7 @@ class Registration(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"  # same UID, same content: success, nothing changes
     CONFLICT = "conflict"  # same UID, other content: the first is kept, the second refused
+    REPLACED = "replaced"  # same UID, other content, from a sender whose newest version counts: it is the stored one
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,9 @@ class Answer:
     updated_at: datetime
 
 
+REJECTION_NOTE = "rejection_note"  # the kind of result that calls others back (`notes`)
+
+
 @dataclass(frozen=True)
 class Result:
     """One encoded result object; its file never changes."""
@@ -98,7 +102,7 @@ class Result:
     sop_class_uid: str
     series_instance_uid: str
     job_id: int
-    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text
+    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text, rejection_note
     ordinal: int  # order of sending within the job: captures first, structured report last
     path: str  # relative to the data folder
     sha256: str  # of the file

@@ -92,11 +92,17 @@ def cancel(
 
 
 def withdraw(job_id: JobId, reason: WhyWrong, config: Config = DEFAULT, as_json: AsJson = False) -> None:
-    """Withdraw the answer of a job: it is wrong, and is not given again; a PACS that has it is not told."""
+    """Withdraw the answer of a job: it is wrong, and is not given again.
+
+    A destination with `supersede: rejection_note` that has its results is told to hide them, once the service runs.
+    """
+    from node.observe import audit, audit_message
     from storage import queue
 
-    with database(config) as (_, db):
-        _say_state(queue.withdraw(db, job_id, reason, datetime.now(UTC)), as_json)
+    with database(config) as (_, db), audit.Trail(load(config), "queue") as trail:
+        job = queue.withdraw(db, job_id, reason, datetime.now(UTC))
+        trail.note(audit_message.withdrawn(trail.us, f"uid {os.getuid()}", job.study_instance_uid))
+    _say_state(job, as_json)
 
 
 def _say_state(job: "Job", as_json: bool) -> None:

@@ -15,15 +15,22 @@ import structlog
 from node.dicom import part10
 from node.dicom.header import Header, read_header
 from node.dicom.received import Receipt, Received
-from node.dicom.sameness import is_same_instance
 from node.dicom.uids import is_uid
 from node.errors import Unparsable
-from storage import Database, DataFolder, files, instances
+from node.receive import arrival
+from storage import Database, DataFolder, files
 from storage.errors import StorageError
 from storage.files import StoredFile
 from storage.records import Instance, Registration
 
 log = structlog.get_logger(__name__)
+
+RECEIPTS = {
+    Registration.NEW: Receipt.STORED,
+    Registration.DUPLICATE: Receipt.HERE_ALREADY,
+    Registration.CONFLICT: Receipt.OTHER_CONTENT,
+    Registration.REPLACED: Receipt.REPLACED,
+}
 
 
 def receive(
@@ -33,9 +40,12 @@ def receive(
     now: datetime,
     *,
     maximum_disk_use_percent: float = 90,
+    newest_counts: bool = False,
     understood: Callable[[Header], None] = lambda _: None,
 ) -> Receipt:
     """Store an instance that is coming in, and say what its sender is to be told; `understood` gets its header.
+
+    `newest_counts`: its sender is an archive, whose newest version of an instance takes the place of the one here.
 
     Raises what reading from the network raises (ConnectionLost, DeadlinePassed, Aborted, ProtocolViolation); then
     nothing of the instance is left.
@@ -58,7 +68,8 @@ def receive(
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))
-        return _register(folder, db, instance(received, header, stored, now), header, now)
+        new = instance(received, header, stored, now)
+        return _register(folder, db, new, header, now, newest_counts=newest_counts)
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=header.sop_instance_uid)
         return Receipt.NO_ROOM
@@ -100,22 +111,17 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
     )
 
 
-def _register(folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime) -> Receipt:
+def _register(
+    folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime, *, newest_counts: bool
+) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
     try:
-        registration = instances.register(
-            db,
-            folder,
-            new,
-            expected_instances=header.study_related_instances,
-            now=now,
-            is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)),
-        )
+        expected = header.study_related_instances
+        registration = arrival.register(folder, db, new, now, expected_instances=expected, newest_counts=newest_counts)
     except StorageError:
         with suppress(StorageError):
             files.discard(folder, db, new.path)
         raise
-    if registration is Registration.NEW:
-        return Receipt.STORED
-    files.discard(folder, db, new.path)
-    return Receipt.HERE_ALREADY if registration is Registration.DUPLICATE else Receipt.OTHER_CONTENT
+    if registration in (Registration.DUPLICATE, Registration.CONFLICT):
+        files.discard(folder, db, new.path)
+    return RECEIPTS[registration]

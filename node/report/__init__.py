@@ -9,13 +9,13 @@ place that writes with highdicom.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
 from model.types import Prediction
-from node.report import capture, overlay, parametric_map, plain, sr, summary, validate
-from node.report.envelope import Envelope, encode, open_envelope, open_without_result
+from node.report import capture, overlay, parametric_map, plain, rejection, sr, summary, validate
+from node.report.envelope import Envelope, encode, open_again, open_envelope, open_without_result
 from node.report.iod import IODS
 from node.report.key import Context, no_result_key, result_key
 from node.report.keyslice import KeySlice, key_slice, source_of
@@ -29,6 +29,7 @@ __all__ = [
     "SeriesVerdict",
     "Source",
     "build",
+    "build_rejection",
     "build_skipped",
     "no_result_key",
     "result_key",
@@ -36,6 +37,7 @@ __all__ = [
 
 BUILT = tuple(IODS)  # the SOP classes of what is built here
 
+REJECTION_NOTE, LAST = "rejection_note", 1000  # its kind; behind every result of its answer
 Destinations = tuple[str, ...]
 Draft = tuple[str, Dataset, Destinations]
 
@@ -98,6 +100,20 @@ def build_skipped(source: Source, verdicts: Sequence[SeriesVerdict], reason: str
             shown = references if has_captures else []
             drafts.append(("sr_text", plain.skipped_report(envelope, reason, verdicts, shown), names))
     return _finish(envelope, drafts)
+
+
+def build_rejection(objects: Sequence[Dataset], key: str, context: Context, *, superseded: bool) -> Encoded:
+    """The note that calls back these objects of the answer of this key, of which `context` has the generation.
+
+    Of the context also the time and the names of the receivers count. Raises InvalidResult.
+    """
+    source = Source(objects)
+    envelope = open_again(source, source.identity(), key, context)
+    note = rejection.rejection_note(envelope, sorted(source.references.values()), superseded=superseded)
+    names = tuple(each.name for each in context.destinations)
+    variant = f"{REJECTION_NOTE}.{note.SOPInstanceUID}"
+    (encoded,) = _finish(envelope, [(REJECTION_NOTE, note, names)])
+    return replace(encoded, name=envelope.name(variant, LAST), ordinal=LAST)
 
 
 def variants(context: Context) -> dict[tuple[str, bool], Destinations]:

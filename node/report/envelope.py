@@ -87,6 +87,11 @@ def open_without_result(source: Source, reasons: Iterable[str], context: Context
     return _envelope(source, header, context, None, no_result_key(header, reasons, context))
 
 
+def open_again(source: Source, header: Dataset, key: str, context: Context) -> Envelope:
+    """The envelope of an answer that was given before; `header` is one of its objects."""
+    return _envelope(source, header, context, None, key)
+
+
 def _envelope(source: Source, header: Dataset, context: Context, model: ModelId | None, key: str) -> Envelope:
     offset = encoded(header, "TimezoneOffsetFromUTC").decode("ascii", "replace")
     return Envelope(source, header, context, model, key, local_time(context.created_at, offset))

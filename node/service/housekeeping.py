@@ -24,6 +24,7 @@ from node.process.clock import SteadyClock
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
 from node.service.listener import on_store
+from node.service.recall import Recall
 from node.service.scheduler import Act
 from node.service.witness import Reception
 from storage import Database, DataFolder, answers, files, queue, retention, retraction, studies, watermarks
@@ -48,6 +49,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
     clock = SteadyClock(folder.path("locks/clock"))
     found = [
         Act("completeness", 0.25, watch.look),
+        Act("rejection notes", 2, Recall(settings, folder, db).look),
         Act("leases", 10, lambda: give_back_leases(settings, db, clock)),
         Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),
         Act("sweep", 900, lambda: sweep(folder, db, clock)),

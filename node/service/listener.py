@@ -13,7 +13,7 @@ from node.deliver.proof import record_report
 from node.dicom.header import Header
 from node.dicom.received import Receipt, Received
 from node.dimse.acceptor import Acceptor
-from node.dimse.admission import Admission
+from node.dimse.admission import Admission, is_archive
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
 from node.observe.audit import trail_of
@@ -90,12 +90,28 @@ def on_store(
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=received.sop_instance_uid)
         return Receipt.NO_ROOM
-    limit, headers = settings.listener.maximum_disk_use_percent, list[Header]()
-    now, understood = datetime.now(UTC), headers.append
-    receipt = intake.receive(folder, db, received, now, maximum_disk_use_percent=limit, understood=understood)
+    headers = list[Header]()
+    receipt = intake.receive(
+        folder,
+        db,
+        received,
+        datetime.now(UTC),
+        maximum_disk_use_percent=settings.listener.maximum_disk_use_percent,
+        newest_counts=comes_from_archive(settings, received),
+        understood=headers.append,
+    )
     if reception is not None:
         reception.answered(received.calling_ae_title, received.host, next(iter(headers), None), receipt)
     return receipt
+
+
+def comes_from_archive(settings: Settings, received: Received) -> bool:
+    """Its sender has the role of an archive. What was fetched by C-GET comes from no address of its own."""
+    allow, archive = settings.listener.allow, settings.archive
+    sender = (received.calling_ae_title, received.host)
+    if archive is not None and sender == (archive.ae_title, archive.host):
+        return any(each.role == "archive" and each.ae_title == archive.ae_title for each in allow)
+    return is_archive(allow, *sender)
 
 
 def on_commitment(db: Database, settings: Settings, report: CommitmentReport) -> None:

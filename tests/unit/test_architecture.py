@@ -19,7 +19,7 @@ WALLS: rooms.Ways = {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
         "notify offline conformance demo",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7",
+        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
         "hl7": "config config_telling errors storage dicom dimse work",
         "notify": "config config_telling errors logs retry storage process",
         "observe": "config errors logs storage archive dimse receive deliver work process hl7",
