@@ -17,13 +17,13 @@
 | mirror_lead | the same, above that of front and back | 0.04 to 0.72 | what is as symmetric both ways |
 
 "Real heads" are, for the numbers of the outline (head_ml, the cuts and veil), seven volumes of as many people and an
-average of skull-stripped brains, as they are; the limits of the cuts and of veil are those up to which the slices stay within 3 mm of where they belong when such
-heads are cut, shaded 5:1 along any axis, aliased and made noisy. For the others they are whole, de-faced and
-skull-stripped T1 volumes of five scanners, turned by up to 20 degrees, scaled by 0.82 to 1.15, with noise, shading or
-5 mm slices added, and central slices of 136 people up to 96 years old. The limits lie outside of that; they are part of
-the bundle. A head that ends flat within the limits is in scope, and a remark says so. Likeness is measured after the
-head's own tilt is found. Skewness is Bowley's coefficient at 5 and 95 %, so that a few very dark or bright spots do not
-count.
+average of skull-stripped brains, as they are; the limits of the cuts and of veil are those up to which the slices stay
+within 3 mm of where they belong when such heads are cut, shaded 5:1 along any axis, aliased and made noisy. For the
+others they are whole, de-faced and skull-stripped T1 volumes, turned by up to 20 degrees, scaled by 0.82 to 1.15, with
+noise, shading or 5 mm slices added, and central slices of 136 people of 60 to 96 years. The limits lie outside of that;
+they are part of the bundle. A head that ends flat within the limits is in scope, and a remark says so. Likeness is
+measured after the head's own tilt is found. Skewness is Bowley's coefficient at 5 and 95 %, so that a few very dark or
+bright spots do not count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Examinations rebuilt from bug reports, kept beside the project: the right series, in the right place, or the reason."""
+"""Examinations rebuilt from bug reports, kept beside the project: the right series, rightly placed, or the reason."""
 
 import csv
 import os
@@ -107,6 +107,6 @@ def test_words_for_a_part_of_the_body(cases: Path) -> None:
         with pydicom_config.disable_value_validation():
             header.BodyPartExamined = part
         found = other_part(header, acquisition(header), ALONE)
-        if bool(found) is (right == "HEAD"):
+        if bool(found) is (right in ("HEAD", "SILENT")):
             wrong.append((part, right, found))
     assert wrong == []

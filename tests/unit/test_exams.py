@@ -175,7 +175,7 @@ EXAMS: dict[str, tuple[dict[str, Any], list[S], int]] = {
         [
             S("MPRAGE vNav setter", "mprage", Reason.SMALL_COVERAGE, THIN),
             S("MP2RAGE_INV1", "mp2rage_inv1"),
-            S("MP2RAGE_UNI", "mprage", NOT_T1, {"ImageType": ["DERIVED", "PRIMARY", "UNI"]}),
+            S("MP2RAGE_UNI", "mprage", DERIVED, {"ImageType": ["DERIVED", "PRIMARY", "UNI"]}),
             S("ADNI3 MPRAGE", "adni3", OK),
             S("rsfMRI", "epi"),
             S("ASL", "asl"),
