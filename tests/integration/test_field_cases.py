@@ -40,12 +40,12 @@ CASES: dict[str, tuple[int, dict[int, Reason]]] = {
     "nd_twin_first": (4, {}),
     "newborn": (0, {2: Reason.OTHER_SUBJECT}),
     "pixel_padding_value": (2, {}),
-    "repeat_after_motion": (3, {}),
-    "scope_no_second_try": (3, {2: Reason.OUT_OF_SCOPE}),
+    "repeat_after_motion": (18, {}),
+    "scope_no_second_try": (3, {4: Reason.OUT_OF_SCOPE}),
     "slab_wrap": (2, {}),
     "unreadable_no_second_try": (3, {2: Reason.UNREADABLE}),
     "vertex_shading": (2, {}),
-    "white_matter_nulled": (3, {2: NOT_T1}),
+    "white_matter_nulled": (6, {4: NOT_T1}),
 }
 MIDDLE_MM = {"slab_wrap": 49.0, "vertex_shading": 49.0}
 
