@@ -175,10 +175,14 @@ def _result(uid: str, ending: "JobFacts") -> Table:
 
 
 def _series(selection: "SelectionOutcome") -> Iterator[str]:
-    for each in selection.series:
+    from node.series.grouping import examples, grouped, why
+
+    for group in grouped(selection.series):
+        each = group[0]
         words = "not needed" if each.eligible else f"not read, {each.reason}"
         read = "read" if each.series_instance_uid == selection.chosen else words
-        yield f"{each.series_number} {each.description}: {read}; {each.detail}"
+        name = f"{each.series_number} {each.description}" if len(group) == 1 else f"{len(group)} ({examples(group)})"
+        yield f"{name}: {read}; {why(group)}"
 
 
 def _show_json(folder: "DemoFolder", done: "DemoRun") -> None:

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from node.observe.jobs import JobFacts, QueueFacts
+from node.series.grouping import examples, grouped, why
 from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
 from storage.records import Answer, Event, Job
 from storage.states import JobState
@@ -93,6 +94,7 @@ def _facts(found: JobFacts) -> list[tuple[str, str]]:
         facts.append(("not before", job.available_at.isoformat()))
     if found.progress:
         facts.append(("now", found.progress.words))
+    facts += [("remark", each) for each in outcome.remarks or ()]
     if outcome.error:
         facts.append(("error", outcome.error))
     if outcome.timings_s:
@@ -103,17 +105,18 @@ def _facts(found: JobFacts) -> list[tuple[str, str]]:
 
 def _series(selection: SelectionOutcome) -> Table:
     table = _table("Series", "", ">number", "description", "modality", ">instances", "verdict", "why", "series UID")
-    for each in selection.series:
+    for group in grouped(selection.series):
+        each = group[0]
         table.add_row(
             *_safe(
                 "read" if each.series_instance_uid == selection.chosen else "",
-                "" if each.series_number is None else str(each.series_number),
-                each.description,
+                examples(group),
+                each.description if len(group) == 1 else f"{len(group)} series",
                 each.modality,
-                str(each.instances),
+                str(sum(one.instances for one in group)),
                 each.reason,
-                each.detail,
-                each.series_instance_uid,
+                why(group),
+                each.series_instance_uid if len(group) == 1 else "",
             )
         )
     for file in selection.unreadable:

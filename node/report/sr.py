@@ -174,6 +174,7 @@ def statements(prediction: Prediction) -> Iterator[str]:
     if not prediction.model.trained:
         yield UNTRAINED
     yield f"Decision: {prediction.band or 'out of scope'}. {meaning(prediction)}"
+    yield from prediction.remarks
     if not prediction.scope.inside:
         yield from (
             f"Scope measurement {key}={value:.6g}" for key, value in sorted(prediction.scope.measurements.items())

@@ -25,7 +25,7 @@ from node.report.drawing import (
     wrapped,
     write,
 )
-from node.report.plain import SeriesVerdict, line
+from node.report.plain import SeriesVerdict, lines
 
 SIZE, MARGIN = 1024, 36
 RIGHT = SIZE - MARGIN
@@ -52,8 +52,9 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def picture(prediction: Prediction, meaning: str) -> Pixels:
-    """(H, 1024, 3) uint8, H 1024 or less where there is little to show; `meaning` is the verdict in a sentence."""
-    height = SIZE if prediction.slices else SIZE // 2
+    """(H, 1024, 3) uint8, H about 1024, or half of it where there is little to show; `meaning` is a sentence."""
+    remarks = wrapped(" ".join(prediction.remarks), 14, RIGHT - MARGIN) if prediction.remarks else []
+    height = (SIZE if prediction.slices else SIZE // 2) + 22 * len(remarks)
     canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = _head(draw, prediction.model.trained)
@@ -69,13 +70,15 @@ def picture(prediction: Prediction, meaning: str) -> Pixels:
         _key_slices(canvas, draw, top + 480, prediction, marks)
     else:
         _lines(draw, top + 136, [f"{key}: {value:.6g}" for key, value in sorted(prediction.scope.measurements.items())])
+    for number, row in enumerate(remarks):
+        write(draw, (MARGIN, height - 92 - 22 * (len(remarks) - number)), row, 14)
     _foot(draw, height, prediction)
     return np.asarray(canvas)
 
 
 def skipped_picture(reason: str, verdicts: Sequence[SeriesVerdict]) -> Pixels:
     """(H, 1024, 3) uint8: that there is no result, and why; without the series' descriptions, which are free text."""
-    rows = [row for each in verdicts for row in wrapped(line(each, described=False), 16, RIGHT - MARGIN)]
+    rows = [row for each in lines(verdicts, described=False) for row in wrapped(each, 16, RIGHT - MARGIN)]
     if len(rows) > ROOM:
         rows = [*rows[: ROOM - 1], f"... and {len(rows) - ROOM + 1} more lines in the report"]
     height = max(SIZE // 2, 260 + 23 * len(rows))

@@ -110,9 +110,9 @@ class Analysis:
         if choice.damage:
             raise UnreadableInstance(choice.damage)
         if choice.recalled is not None:
-            return StudyRead(source, choice, answering.of_series(choice.recalled))
+            return StudyRead(source, choice, answering.of_series(choice.recalled, choice.twins))
         if choice.look is not None:
-            return StudyRead(source, choice, answering.of_look(choice.look))
+            return StudyRead(source, choice, answering.of_look(choice.look, choice.twins))
         return StudyRead(source, choice, answering.without_series(source, choice.verdicts if foreign else ()))
 
     def predict(self, study: StudyRead) -> Prediction | None:
@@ -120,13 +120,13 @@ class Analysis:
         if study.choice.look is None or study.answer.is_known:
             return None
         prediction = self._predict(study.choice.look)
-        self._note(prediction=PredictionOutcome.of(prediction))
+        self._note(prediction=PredictionOutcome.of(prediction), remarks=prediction.remarks or None)
         return prediction
 
     def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:
         """The results, encoded and stored. Raises InvalidResult, StorageFull."""
         source, choice, answer = study.source, study.choice, study.answer
-        context = self._answering.context(answer)
+        context = self._answering.context(answer, choice.twins)
         if answer.is_known:
             return Analysed(answer=answer, outcome=self.outcome, results=())
         if prediction is None or choice.look is None:
@@ -138,7 +138,7 @@ class Analysis:
             return self._analysed(replace(answer, reason=_summary(prediction)), encode)
         return self._analysed(answer, encode if self._settings.results.report_skipped else list)
 
-    def _note(self, **found: SelectionOutcome | PredictionOutcome) -> None:
+    def _note(self, **found: SelectionOutcome | PredictionOutcome | tuple[str, ...] | None) -> None:
         self._outcome = self._outcome.model_copy(update=found)
 
     def _read(self) -> tuple[Sequence[SeriesHeaders], Sequence[UnreadableFile]]:

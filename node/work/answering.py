@@ -1,6 +1,6 @@
 """Which answer a task comes to, by its key, and whether its study has that answer already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from model.types import ModelId
@@ -33,24 +33,24 @@ class Answering:
             predecessor=task.predecessors,
         )
 
-    def context(self, answer: NewAnswer) -> Context:
+    def context(self, answer: NewAnswer, twins: Sequence[str]) -> Context:
         """For building the results of this answer."""
-        return replace(self._context, generation=answer.generation)
+        return replace(self._context, generation=answer.generation, twins=twins)
 
-    def is_known(self, series: SeriesHeaders) -> bool:
+    def is_known(self, series: SeriesHeaders, twins: Sequence[str]) -> bool:
         """The answer that this series leads to, if it is in scope, need not be worked out again."""
-        return self.of_series(series).is_known
+        return self.of_series(series, twins).is_known
 
-    def of_series(self, series: SeriesHeaders) -> NewAnswer:
+    def of_series(self, series: SeriesHeaders, twins: Sequence[str]) -> NewAnswer:
         """Of a series that is read and in the model's scope; its reason is known when it is predicted."""
-        return self._of_series(AnswerKind.RESULT, series, "")
+        return self._of_series(AnswerKind.RESULT, series, twins, "")
 
-    def of_look(self, look: SeriesLook) -> NewAnswer:
+    def of_look(self, look: SeriesLook, twins: Sequence[str]) -> NewAnswer:
         """Of a series that was read."""
         if look.scope.inside:
-            return self.of_series(look.series)
+            return self.of_series(look.series, twins)
         reason = f"outside the model's scope: {look.scope.reason}"
-        return self._of_series(AnswerKind.OUT_OF_SCOPE, look.series, reason)
+        return self._of_series(AnswerKind.OUT_OF_SCOPE, look.series, twins, reason)
 
     def without_series(self, source: Source, verdicts: Iterable[SeriesVerdict]) -> NewAnswer:
         """Of a study in which no series can be read; without verdicts it holds nothing but results of this node."""
@@ -62,12 +62,11 @@ class Answering:
         """Of a study that has no instance left: all of them were rejected, or belong to another study now."""
         return NewAnswer(AnswerKind.NO_RESULT, "", NOTHING_LEFT)
 
-    def _of_series(self, kind: AnswerKind, series: SeriesHeaders, reason: str) -> NewAnswer:
-        headers, inside = series.headers, kind is AnswerKind.RESULT
-        key = result_key(Source(headers).identity(), headers, self._model, self._context, inside=inside)
-        read = {
-            uid: self._context.contents.get(uid, "") for uid in (uid_of(each, "SOPInstanceUID") for each in headers)
-        }
+    def _of_series(self, kind: AnswerKind, series: SeriesHeaders, twins: Sequence[str], reason: str) -> NewAnswer:
+        headers, context = series.headers, replace(self._context, twins=twins)
+        inside = kind is AnswerKind.RESULT
+        key = result_key(Source(headers).identity(), headers, self._model, context, inside=inside)
+        read = {uid: context.contents.get(uid, "") for uid in (uid_of(each, "SOPInstanceUID") for each in headers)}
         return replace(self._answer(kind, key, reason), read=read)
 
     def _answer(self, kind: AnswerKind, key: str, reason: str) -> NewAnswer:

@@ -31,7 +31,7 @@ WALLS: rooms.Ways = {
         "process": "config storage receive",
         "receive": "config errors storage dicom",
         "series": "config errors model dicom",
-        "report": "config errors model dicom",
+        "report": "config errors model dicom series",
         "dimse": "config errors logs dicom",
         "dicom": "errors",
         "retry": "config errors logs storage",
