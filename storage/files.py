@@ -49,6 +49,14 @@ class Swept:
     strays: int  # results that no row took
 
 
+def make_room(folder: DataFolder) -> None:
+    """Make the folders into which instances go, durably, so that none has to wait for its own."""
+    area = folder.root / "instances"
+    for number in range(256):
+        (area / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+    sync(area)
+
+
 def write(
     folder: DataFolder, name_hint: str, chunks: Iterable[bytes | memoryview], *, area: Area = "instances"
 ) -> StoredFile:

@@ -1,8 +1,8 @@
 """Received bytes -> header -> stored file and row; the receipt says what became of them.
 
 The order makes success mean that the instance survives a power cut: limits and UIDs are checked on the first bytes, the
-rest goes to the disk as it comes, the file is durable before its row, and the row before the answer. Nothing is
-decoded, and no text of the sender becomes part of a path.
+rest goes to the disk as it comes, and the file is durable before its row and before the answer. The row comes before
+the answer too, or soon after it (`registrar`). Nothing is decoded, and no text of the sender becomes part of a path.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,12 @@ from node.errors import Unparsable
 from storage import Database, DataFolder, files, instances
 from storage.errors import StorageError
 from storage.files import StoredFile
+from storage.instances import Arrival
 from storage.records import Instance, Registration
 
 log = structlog.get_logger(__name__)
+
+Note = Callable[[Arrival, Callable[[Instance], bool]], Registration]
 
 
 def receive(
@@ -34,9 +37,11 @@ def receive(
     *,
     maximum_disk_use_percent: float = 90,
     understood: Callable[[Header], None] = lambda _: None,
+    note: Note | None = None,
 ) -> Receipt:
     """Store an instance that is coming in, and say what its sender is to be told; `understood` gets its header.
 
+    `note` sees to its row; without it the row is written at once.
     Raises what reading from the network raises (ConnectionLost, DeadlinePassed, Aborted, ProtocolViolation); then
     nothing of the instance is left.
     """
@@ -58,7 +63,8 @@ def receive(
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))
-        return _register(folder, db, instance(received, header, stored, now), header, now)
+        arrival = Arrival(instance(received, header, stored, now), header.study_related_instances)
+        return _register(folder, db, arrival, note or _at_once(folder, db))
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=header.sop_instance_uid)
         return Receipt.NO_ROOM
@@ -100,17 +106,19 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
     )
 
 
-def _register(folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime) -> Receipt:
+def _at_once(folder: DataFolder, db: Database) -> Note:
+    def note(arrival: Arrival, is_same: Callable[[Instance], bool]) -> Registration:
+        new, expected = arrival.instance, arrival.expected_instances
+        return instances.register(db, folder, new, expected_instances=expected, now=new.received_at, is_same=is_same)
+
+    return note
+
+
+def _register(folder: DataFolder, db: Database, arrival: Arrival, note: Note) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
+    new = arrival.instance
     try:
-        registration = instances.register(
-            db,
-            folder,
-            new,
-            expected_instances=header.study_related_instances,
-            now=now,
-            is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)),
-        )
+        registration = note(arrival, lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)))
     except StorageError:
         with suppress(StorageError):
             files.discard(folder, db, new.path)
