@@ -68,6 +68,7 @@ def adopt_orphans(folder: DataFolder, db: Database, now: datetime) -> int:
     for path in files.orphans(folder, db):
         try:
             instance, expected = _instance(folder, path, now)
+            files.make_durable(folder, path)
         except (FileAltered, Unparsable, OSError):
             log.exception("a stored file is no instance, and stays without a row", path=path)
             continue
