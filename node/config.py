@@ -61,10 +61,11 @@ class Tls(Section):
 
 
 class AllowedPeer(Section):
-    """Who may send: the calling AE title and, where given, the address it must come from."""
+    """Who may send: the calling AE title and, where given, the address it must come from; an archive may correct."""
 
     ae_title: AETitle
     host: str | None = None
+    role: Literal["none", "archive"] = "none"
 
 
 class Listener(Section):
@@ -83,6 +84,11 @@ class Listener(Section):
     idle_timeout_s: SomeSeconds = 300
     maximum_disk_use_percent: Annotated[int, Field(ge=1, le=100)] = 90
     tls: Tls | None = None
+
+    @property
+    def archives(self) -> frozenset[str]:
+        """The AE titles that have the role of an archive."""
+        return frozenset(each.ae_title for each in self.allow if each.role == "archive")
 
 
 class Archive(Section):

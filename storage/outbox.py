@@ -26,6 +26,7 @@ from storage.schema import deliveries as table
 from storage.schema import results as results_table
 from storage.settlement import find, settle
 from storage.states import AnswerState, DeliveryState, JobState
+from storage.withdrawals import TAKEN_BACK
 
 _DELIVERY = columns(table, Delivery)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
@@ -92,7 +93,7 @@ def claim(db: Database, destination: str, now: datetime) -> Delivery | None:
     """The next due delivery to this destination, now SENDING and its attempt counted; None when there is nothing to do.
 
     Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination. An
-    answer that is kept is not sent.
+    answer that is kept, or was taken back, is not sent.
     """
     with db.reading() as connection:  # an idle office takes no lock
         if _next(connection, destination, now) is None:
@@ -208,11 +209,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
         one_of(earlier.c.state, _UNSENT),
         sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
-    is_kept = sa.exists().where(
-        results_table.c.sop_instance_uid == table.c.sop_instance_uid,
-        answers_table.c.answer_id == results_table.c.answer_id,
-        one_of(answers_table.c.state, [AnswerState.KEPT]),
-    )
+    held_back = _is_of_answer(AnswerState.KEPT, *TAKEN_BACK)
     query = (
         sa.select(*_DELIVERY)
         .join(jobs, jobs.c.job_id == table.c.job_id)
@@ -223,7 +220,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             is_due(table, now),
             jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
             ~overtakes,
-            ~is_kept,
+            ~held_back,
         )
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
@@ -265,9 +262,28 @@ def move_within(
     """Change its state in a transaction, and look whether its job has ended with that."""
     moved = moves.delivery(connection, delivery, after, reason, now, **values)
     job = settle(connection, delivery.job_id, now)
-    if after is DeliveryState.PENDING and job.state is JobState.CANCELLED:
-        moved = moves.delivery(connection, moved, DeliveryState.REFUSED, "its job was cancelled", now)
+    if after is DeliveryState.PENDING and (why := _called_off(connection, moved, job)):
+        moved = moves.delivery(connection, moved, DeliveryState.REFUSED, why, now)
     return moved
+
+
+def _called_off(connection: sa.Connection, delivery: Delivery, job: Job) -> str:
+    """Why it is not sent again; "" when it is."""
+    if job.state is JobState.CANCELLED:
+        return "its job was cancelled"
+    query = sa.select(table.c.delivery_id).where(
+        table.c.delivery_id == delivery.delivery_id, _is_of_answer(*TAKEN_BACK)
+    )
+    return "its answer was taken back" if connection.execute(query).first() else ""
+
+
+def _is_of_answer(*states: AnswerState) -> sa.ColumnElement[bool]:
+    """Of a delivery: its result is one of an answer in one of these states."""
+    return sa.exists().where(
+        results_table.c.sop_instance_uid == table.c.sop_instance_uid,
+        answers_table.c.answer_id == results_table.c.answer_id,
+        one_of(answers_table.c.state, states),
+    )
 
 
 def _deliveries(db: Database, condition: sa.ColumnElement[bool]) -> list[Delivery]:

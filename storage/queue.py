@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, moves, proof_requests
+from storage import answers, moves, proof_requests, withdrawals
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
@@ -133,6 +133,9 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
         if job.state not in _RETRIED:
             raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
+        answer = answers.find(connection, job.answer_id)
+        if answer is not None and answer.job_id == job_id and answer.state in withdrawals.TAKEN_BACK:
+            raise InvalidTransition(f"the answer of job {job_id} was {answer.state}: {answer.reason}")
         if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
             for delivery in unsent:
                 if delivery.state is DeliveryState.REFUSED:
@@ -170,7 +173,7 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
 def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
     """An operator's withdrawal of the answer of a job that stands: it is wrong, and is never given again.
 
-    What was not sent of it stays here; what was sent is not called back.
+    What was not sent of it stays here; what was sent is called back where a destination is to hear of it (`notes`).
 
     Raises NotFound, and InvalidTransition when no answer of this job stands.
     """
@@ -179,12 +182,7 @@ def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         answer = answers.find(connection, job.answer_id)
         if answer is None or answer.job_id != job_id:
             raise InvalidTransition(f"job {job_id} has no answer of its own that could be withdrawn")
-        moves.answer(connection, answer, AnswerState.WITHDRAWN, reason, now)
-        for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
-            moves.delivery(connection, delivery, DeliveryState.REFUSED, f"withdrawn: {reason}", now)
-        if job.state is JobState.REPORTED:
-            return moves.job(connection, job, JobState.CANCELLED, f"withdrawn: {reason}", now)
-        return job
+        return withdrawals.take_back(connection, answer, AnswerState.WITHDRAWN, reason, now)
 
 
 def held(connection: sa.Connection, job: Job) -> Job:
@@ -252,6 +250,7 @@ def _fail(connection: sa.Connection, job: Job, reason: str, now: datetime, **val
         failed = f"early work failed: {reason}"
         return moves.job(connection, job, JobState.KEPT, failed, now, answer_id=None, **values)
     answers.discard_kept(connection, job.study_instance_uid, f"job {job.job_id} failed", now)
+    withdrawals.revoke_changed(connection, job.study_instance_uid, now, replaced=True)
     return moves.job(connection, job, JobState.FAILED, reason, now, **values)
 
 

@@ -47,6 +47,7 @@ class Registration(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"  # same UID, same content: success, nothing changes
     CONFLICT = "conflict"  # same UID, other content: the first is kept, the second refused
+    REPLACED = "replaced"  # same UID, other content, from a sender whose newest version counts: it is the stored one
 
 
 @dataclass(frozen=True)

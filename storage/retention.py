@@ -16,7 +16,7 @@ from storage import events, files
 from storage.engine import Database
 from storage.folder import DataFolder
 from storage.records import Proof
-from storage.schema import answers, deliveries, doomed_files, instances, jobs, results, series, studies
+from storage.schema import answers, deliveries, doomed_files, instances, jobs, rejections, results, series, studies
 from storage.schema import events as events_table
 from storage.states import DeliveryState, JobState, StudyState
 
@@ -127,3 +127,4 @@ def _forget_if_empty(connection: sa.Connection, uid: str) -> None:
     )
     if connection.execute(studies.delete().where(*empty)).rowcount:
         connection.execute(events_table.delete().where(events_table.c.study_instance_uid == uid))
+        connection.execute(rejections.delete().where(rejections.c.study_instance_uid == uid))

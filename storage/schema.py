@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator
 from storage.records import Proof
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0003"  # the newest migration: a database that says this needs none
+HEAD = "0004"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -186,6 +186,17 @@ sa.Index("jobs_revision", jobs.c.study_instance_uid, jobs.c.revision, unique=Tru
 sa.Index("jobs_waiting", jobs.c.study_instance_uid, unique=True, sqlite_where=_where("state", JobState.QUEUED))
 sa.Index("jobs_state", jobs.c.state)
 
+rejections = sa.Table(  # also of instances that are not here, or not yet
+    "rejections",
+    metadata,
+    sa.Column("study_instance_uid", sa.Text, primary_key=True),
+    sa.Column("sop_instance_uid", sa.Text, primary_key=True),
+    sa.Column("note_instance_uid", sa.Text, primary_key=True),  # of the rejection note, itself an instance
+    sa.Column("title", sa.Text, nullable=False),  # of the note: its code value in the scheme DCM
+    sqlite_strict=True,
+)
+sa.Index("rejections_note", rejections.c.note_instance_uid)
+
 answers = sa.Table(
     "answers",
     metadata,
@@ -210,6 +221,16 @@ sa.Index(
     "answers_standing", answers.c.study_instance_uid, unique=True, sqlite_where=_where("state", AnswerState.STANDING)
 )
 sa.Index("answers_kept", answers.c.study_instance_uid, unique=True, sqlite_where=_where("state", AnswerState.KEPT))
+
+readings = sa.Table(  # what an answer was read from, as it was then
+    "readings",
+    metadata,
+    sa.Column("answer_id", sa.Integer, primary_key=True),
+    sa.Column("sop_instance_uid", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+)
 
 results = sa.Table(
     "results",

@@ -167,7 +167,9 @@ def rebuild(config: Config = DEFAULT) -> None:
     with one_line_errors():
         settings = load(config)
         logs.configure(settings.log, "rebuild")
-        aside, adopted = recovery.rebuild(DataFolder(settings.data_folder), datetime.now(UTC))
+        aside, adopted = recovery.rebuild(
+            DataFolder(settings.data_folder), datetime.now(UTC), settings.listener.archives
+        )
         kept = f"; the old one is {aside}" if aside else ""
         Console(soft_wrap=True).print(f"a new database holds {adopted} stored instances{kept}", markup=False)
 

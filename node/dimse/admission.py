@@ -108,6 +108,11 @@ def is_allowed(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -
     return bool(_known(allow, calling_ae_title, host))
 
 
+def is_archive(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:
+    """Whether the list names it, from this address, as an archive: then its newest version of an instance counts."""
+    return is_allowed([each for each in allow if each.role == "archive"], calling_ae_title, host)
+
+
 def _known(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool | None:
     """As `is_allowed`; None when that hangs on a name that does not resolve now."""
     answer: bool | None = False

@@ -8,6 +8,7 @@ the answer too, or soon after it (`registrar`). Nothing is decoded, and no text 
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from itertools import chain
 
 import structlog
@@ -15,10 +16,10 @@ import structlog
 from node.dicom import part10
 from node.dicom.header import Header, read_header
 from node.dicom.received import Receipt, Received
-from node.dicom.sameness import is_same_instance
 from node.dicom.uids import is_uid
 from node.errors import Unparsable
-from storage import Database, DataFolder, files, instances
+from node.receive import arrival
+from storage import Database, DataFolder, files
 from storage.errors import StorageError
 from storage.files import StoredFile
 from storage.instances import Arrival
@@ -26,7 +27,14 @@ from storage.records import Instance, Registration
 
 log = structlog.get_logger(__name__)
 
-Note = Callable[[Arrival, Callable[[Instance], bool]], Registration]
+Note = Callable[[Arrival, Callable[[], Registration]], Registration]
+
+RECEIPTS = {
+    Registration.NEW: Receipt.STORED,
+    Registration.DUPLICATE: Receipt.HERE_ALREADY,
+    Registration.CONFLICT: Receipt.OTHER_CONTENT,
+    Registration.REPLACED: Receipt.REPLACED,
+}
 
 
 def receive(
@@ -36,12 +44,15 @@ def receive(
     now: datetime,
     *,
     maximum_disk_use_percent: float = 90,
+    newest_counts: bool = False,
     understood: Callable[[Header], None] = lambda _: None,
     note: Note | None = None,
 ) -> Receipt:
     """Store an instance that is coming in, and say what its sender is to be told; `understood` gets its header.
 
-    `note` sees to its row; without it the row is written at once.
+    `newest_counts`: its sender is an archive, whose newest version of an instance takes the place of the one here.
+    `note` sees to the row of an instance that may be new; without it the row is written at once.
+
     Raises what reading from the network raises (ConnectionLost, DeadlinePassed, Aborted, ProtocolViolation); then
     nothing of the instance is left.
     """
@@ -63,8 +74,8 @@ def receive(
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))
-        arrival = Arrival(instance(received, header, stored, now), header.study_related_instances)
-        return _register(folder, db, arrival, note or _at_once(folder, db))
+        new = Arrival(instance(received, header, stored, now), header.study_related_instances)
+        return _register(folder, db, new, note or _at_once, newest_counts=newest_counts)
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=header.sop_instance_uid)
         return Receipt.NO_ROOM
@@ -106,24 +117,20 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
     )
 
 
-def _at_once(folder: DataFolder, db: Database) -> Note:
-    def note(arrival: Arrival, is_same: Callable[[Instance], bool]) -> Registration:
-        new, expected = arrival.instance, arrival.expected_instances
-        return instances.register(db, folder, new, expected_instances=expected, now=new.received_at, is_same=is_same)
-
-    return note
+def _at_once(_: Arrival, register: Callable[[], Registration]) -> Registration:
+    return register()
 
 
-def _register(folder: DataFolder, db: Database, arrival: Arrival, note: Note) -> Receipt:
+def _register(folder: DataFolder, db: Database, new: Arrival, note: Note, *, newest_counts: bool) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
-    new = arrival.instance
+    path = new.instance.path
+    register = partial(arrival.register, folder, db, new, newest_counts=newest_counts)
     try:
-        registration = note(arrival, lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)))
+        registration = register() if arrival.may_reject(new.instance) else note(new, register)
     except StorageError:
         with suppress(StorageError):
-            files.discard(folder, db, new.path)
+            files.discard(folder, db, path)
         raise
-    if registration is Registration.NEW:
-        return Receipt.STORED
-    files.discard(folder, db, new.path)
-    return Receipt.HERE_ALREADY if registration is Registration.DUPLICATE else Receipt.OTHER_CONTENT
+    if registration in (Registration.DUPLICATE, Registration.CONFLICT):
+        files.discard(folder, db, path)
+    return RECEIPTS[registration]

@@ -17,11 +17,11 @@ import structlog
 from storage import Database, DataFolder, files, instances
 from storage.errors import DatabaseBusy, StorageError
 from storage.instances import Arrival
-from storage.records import Instance, Registration
+from storage.records import Registration
 
 log = structlog.get_logger(__name__)
 
-IsSame = Callable[[Instance], bool]
+Register = Callable[[], Registration]
 
 GATHER_S = 0.05  # how long a row waits for others
 MOST_AT_ONCE = 500
@@ -32,7 +32,7 @@ RETRY_S = 0.5
 
 class _Waiting(NamedTuple):
     arrival: Arrival
-    is_same: IsSame
+    register: Register
 
 
 class Registrar:
@@ -74,8 +74,10 @@ class Registrar:
         with self._changed:
             return {each.arrival.instance.calling_ae_title for each in self._waiting.values()}
 
-    def note(self, arrival: Arrival, is_same: IsSame) -> Registration:
-        """Note an instance whose file is durable: a new one for soon, one that is known as `instances.register` does.
+    def note(self, arrival: Arrival, register: Register) -> Registration:
+        """Note an instance whose file is durable, and that says nothing of others: a new one for soon.
+
+        `register` writes the row at once, and is asked when the UID is known.
 
         Raises DatabaseBusy, StorageFull, DatabaseUnusable: then it is not noted, and its sender must not hear of
         success.
@@ -84,9 +86,9 @@ class Registrar:
         with self._looked_up(uid):
             if not instances.is_known(self._db, uid):
                 with self._changed:
-                    self._waiting[uid] = _Waiting(arrival, is_same)
+                    self._waiting[uid] = _Waiting(arrival, register)
                 return Registration.NEW
-        return self._at_once(_Waiting(arrival, is_same))
+        return register()
 
     @contextmanager
     def _looked_up(self, uid: str) -> Iterator[None]:
@@ -107,17 +109,6 @@ class Registrar:
     def _has_place(self, uid: str) -> bool:
         full = len(self._waiting) + len(self._asked) >= MOST_WAITING
         return self._trouble is not None or not (full or uid in self._asked or uid in self._waiting)
-
-    def _at_once(self, waiting: _Waiting) -> Registration:
-        instance = waiting.arrival.instance
-        return instances.register(
-            self._db,
-            self._folder,
-            instance,
-            expected_instances=waiting.arrival.expected_instances,
-            now=instance.received_at,
-            is_same=waiting.is_same,
-        )
 
     def _write_behind(self) -> None:
         while batch := self._next():
@@ -155,8 +146,8 @@ class Registrar:
         """One that somebody else registered meanwhile, or that cannot be registered with others."""
         instance = waiting.arrival.instance
         try:
-            registration = self._at_once(waiting)
-            if registration is not Registration.NEW:
+            registration = waiting.register()
+            if registration in (Registration.DUPLICATE, Registration.CONFLICT):
                 files.discard(self._folder, self._db, instance.path)
             if registration is Registration.CONFLICT:
                 log.error("an instance is here with two contents: the first is kept", path=instance.path)

@@ -14,7 +14,7 @@ from node.deliver.proof import record_report
 from node.dicom.header import Header
 from node.dicom.received import Receipt, Received
 from node.dimse.acceptor import Acceptor
-from node.dimse.admission import Admission
+from node.dimse.admission import Admission, is_archive
 from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
 from node.observe.audit import trail_of
@@ -44,7 +44,7 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     with ExitStack() as held:
         _, folder, db, heart = held.enter_context(take_role(settings, "listener"))
         trail = held.enter_context(trail_of(settings, "listener"))
-        if not _put_right(folder, db, heart, stop):
+        if not _put_right(settings, folder, db, heart, stop):
             return
         admission, footing, reception = Admission(settings.listener), Footing(folder, "listener"), Reception(trail)
         registrar = held.enter_context(Registrar(db, folder))
@@ -69,7 +69,7 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         server.stop(settings.stop_timeout_s * 0.8)
 
 
-def _put_right(folder: DataFolder, db: Database, heart: Heartbeat, stop: threading.Event) -> bool:
+def _put_right(settings: Settings, folder: DataFolder, db: Database, heart: Heartbeat, stop: threading.Event) -> bool:
     """Give rows to what an earlier listener acknowledged and had no time to register; False when asked to stop.
 
     Nothing new is taken before: it might have the UID of one of them.
@@ -78,7 +78,7 @@ def _put_right(folder: DataFolder, db: Database, heart: Heartbeat, stop: threadi
 
     def adopt() -> None:
         try:
-            adopt_orphans(folder, db, datetime.now(UTC))
+            adopt_orphans(folder, db, datetime.now(UTC), settings.listener.archives)
         except StorageError as error:
             failed.append(error)
 
@@ -139,12 +139,22 @@ def on_store(
         received,
         datetime.now(UTC),
         maximum_disk_use_percent=settings.listener.maximum_disk_use_percent,
+        newest_counts=comes_from_archive(settings, received),
         understood=headers.append,
         note=note,
     )
     if reception is not None:
         reception.answered(received.calling_ae_title, received.host, next(iter(headers), None), receipt)
     return receipt
+
+
+def comes_from_archive(settings: Settings, received: Received) -> bool:
+    """Its sender has the role of an archive. What was fetched by C-GET comes from no address of its own."""
+    allow, archive = settings.listener.allow, settings.archive
+    sender = (received.calling_ae_title, received.host)
+    if archive is not None and sender == (archive.ae_title, archive.host):
+        return any(each.role == "archive" and each.ae_title == archive.ae_title for each in allow)
+    return is_archive(allow, *sender)
 
 
 def on_commitment(db: Database, settings: Settings, report: CommitmentReport) -> None:

@@ -11,7 +11,7 @@ from node.dimse.witness import Witness
 from node.observe import audit_message
 from node.observe.audit import Trail
 
-HERE = (Receipt.STORED, Receipt.HERE_ALREADY)
+HERE = (Receipt.STORED, Receipt.REPLACED, Receipt.HERE_ALREADY)
 
 
 class Reception(Witness):

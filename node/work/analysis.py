@@ -89,6 +89,8 @@ class Analysis:
 
         Raises the errors of node/errors.py and storage/errors.py; `outcome` then says what was found until there.
         """
+        if not self._task.instances:
+            return Analysed(answer=self._answering.of_nothing(), outcome=self.outcome, results=())
         study = self.read()
         return self.report(study, self.predict(study))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from model.types import ModelId
 from node.config import Settings
 from node.report import Context, Source, no_result_key, result_key
+from node.report.source import uid_of
 from node.series.choice import SeriesLook, nothing_to_read
 from node.series.selection import SeriesHeaders, SeriesVerdict
 from node.work.messages import Task
@@ -13,6 +14,7 @@ from storage.answers import NewAnswer, generation, recalled
 from storage.states import AnswerKind
 
 NOTHING_FOREIGN = "nothing but results of this node"
+NOTHING_LEFT = "every instance was rejected, or moved to another study"
 
 
 class Answering:
@@ -41,14 +43,14 @@ class Answering:
 
     def of_series(self, series: SeriesHeaders) -> NewAnswer:
         """Of a series that is read and in the model's scope; its reason is known when it is predicted."""
-        return self._answer(AnswerKind.RESULT, self._key(series, inside=True), "")
+        return self._of_series(AnswerKind.RESULT, series, "")
 
     def of_look(self, look: SeriesLook) -> NewAnswer:
         """Of a series that was read."""
         if look.scope.inside:
             return self.of_series(look.series)
         reason = f"outside the model's scope: {look.scope.reason}"
-        return self._answer(AnswerKind.OUT_OF_SCOPE, self._key(look.series, inside=False), reason)
+        return self._of_series(AnswerKind.OUT_OF_SCOPE, look.series, reason)
 
     def without_series(self, source: Source, verdicts: Iterable[SeriesVerdict]) -> NewAnswer:
         """Of a study in which no series can be read; without verdicts it holds nothing but results of this node."""
@@ -56,9 +58,17 @@ class Answering:
         key = no_result_key(source.identity(), reasons, self._context)
         return self._answer(AnswerKind.NO_RESULT, key, nothing_to_read(verdicts) if reasons else NOTHING_FOREIGN)
 
-    def _key(self, series: SeriesHeaders, *, inside: bool) -> str:
-        header = Source(series.headers).identity()
-        return result_key(header, series.headers, self._model, self._context, inside=inside)
+    def of_nothing(self) -> NewAnswer:
+        """Of a study that has no instance left: all of them were rejected, or belong to another study now."""
+        return NewAnswer(AnswerKind.NO_RESULT, "", NOTHING_LEFT)
+
+    def _of_series(self, kind: AnswerKind, series: SeriesHeaders, reason: str) -> NewAnswer:
+        headers, inside = series.headers, kind is AnswerKind.RESULT
+        key = result_key(Source(headers).identity(), headers, self._model, self._context, inside=inside)
+        read = {
+            uid: self._context.contents.get(uid, "") for uid in (uid_of(each, "SOPInstanceUID") for each in headers)
+        }
+        return replace(self._answer(kind, key, reason), read=read)
 
     def _answer(self, kind: AnswerKind, key: str, reason: str) -> NewAnswer:
         """The words of one that the study has are those of the job that worked it out."""

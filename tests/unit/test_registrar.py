@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import count
 
 import pytest
@@ -18,7 +19,7 @@ from node.receive.registrar import Registrar
 from storage import Database, DataFolder, files, instances, studies
 from storage.errors import DatabaseBusy, StorageError
 from storage.instances import Arrival
-from storage.records import Instance, Registration
+from storage.records import Registration
 from tests import factories, stored
 from tests.unit.test_intake import received
 
@@ -39,8 +40,12 @@ def arrival(folder: DataFolder, number: int = 1, content: bytes = b"content", se
     return Arrival(stored.instance(number, path=file.path, sha256=file.sha256, size_bytes=len(content), sender=sender))
 
 
-def never(_: Instance) -> bool:
-    return False
+def noted(rows: Registrar, db: Database, new: Arrival) -> Registration:
+    """As the listener notes an instance."""
+    at_once = partial(
+        instances.register, db, stored.folder(db), new.instance, expected_instances=new.expected_instances, now=NOW
+    )
+    return rows.note(new, at_once)
 
 
 class Gate:
@@ -72,7 +77,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 def test_a_new_instance_is_noted_before_its_row_is_written(folder: DataFolder, db: Database, gate: Gate) -> None:
     with Registrar(db, folder) as rows:
-        assert rows.note(arrival(folder), never) is Registration.NEW
+        assert noted(rows, db, arrival(folder)) is Registration.NEW
         assert gate.asked.wait(10)
         assert instances.of_study(db, STUDY) == []
         assert rows.senders == {"MODALITY"}
@@ -83,10 +88,10 @@ def test_a_new_instance_is_noted_before_its_row_is_written(folder: DataFolder, d
 
 def test_those_that_come_meanwhile_are_one_transaction(folder: DataFolder, db: Database, gate: Gate) -> None:
     with Registrar(db, folder) as rows:
-        rows.note(arrival(folder, 1), never)
+        noted(rows, db, arrival(folder, 1))
         assert gate.asked.wait(10)
         for number in range(2, 31):
-            rows.note(arrival(folder, number), never)
+            noted(rows, db, arrival(folder, number))
         gate.may_pass.set()
     assert gate.batches == [1, 29]
     assert studies.get(db, STUDY).instances == 30
@@ -96,9 +101,9 @@ def test_the_same_instance_again_waits_for_the_row_and_is_one_row(folder: DataFo
     answers: list[Registration] = []
     with Registrar(db, folder) as rows:
         first = arrival(folder)
-        rows.note(first, never)
-        again = threading.Thread(target=lambda: answers.append(rows.note(arrival(folder), never)))
-        other = threading.Thread(target=lambda: answers.append(rows.note(arrival(folder, content=b"other"), never)))
+        noted(rows, db, first)
+        again = threading.Thread(target=lambda: answers.append(noted(rows, db, arrival(folder))))
+        other = threading.Thread(target=lambda: answers.append(noted(rows, db, arrival(folder, content=b"other"))))
         again.start()
         other.start()
         assert gate.asked.wait(10)
@@ -115,7 +120,7 @@ def test_two_at_the_same_moment_are_one_row(folder: DataFolder, db: Database) ->
     answers: list[Registration] = []
     with Registrar(db, folder) as rows:
         threads = [
-            threading.Thread(target=lambda each=each: answers.append(rows.note(each, never)))  # type: ignore[misc]
+            threading.Thread(target=lambda each=each: answers.append(noted(rows, db, each)))  # type: ignore[misc]
             for each in both
         ]
         for thread in threads:
@@ -131,16 +136,16 @@ def test_while_rows_cannot_be_written_nothing_more_is_taken_and_nothing_is_lost(
 ) -> None:
     gate.error = DatabaseBusy("held by a test")
     with Registrar(db, folder) as rows, capture_logs() as logs:
-        rows.note(arrival(folder, 1), never)
+        noted(rows, db, arrival(folder, 1))
         while not rows.trouble:
             time.sleep(0.002)
         with pytest.raises(DatabaseBusy, match="held by a test"):
-            rows.note(arrival(folder, 2), never)
+            noted(rows, db, arrival(folder, 2))
         gate.error = None
         gate.may_pass.set()
         while rows.trouble:
             time.sleep(0.002)
-        assert rows.note(arrival(folder, 3), never) is Registration.NEW
+        assert noted(rows, db, arrival(folder, 3)) is Registration.NEW
     assert [row.sop_instance_uid for row in instances.of_study(db, STUDY)] == [f"{STUDY}.1.1", f"{STUDY}.1.3"]
     assert [line["event"] for line in logs] == ["rows are not written", "rows are written again"]
 
@@ -162,9 +167,9 @@ def test_so_many_wait_and_no_more(
     monkeypatch.setattr(registrar, "PATIENCE_S", 0.05)
     with Registrar(db, folder) as rows:
         for number in (1, 2):
-            rows.note(arrival(folder, number), never)
+            noted(rows, db, arrival(folder, number))
         with pytest.raises(DatabaseBusy, match="2 instances wait"):
-            rows.note(arrival(folder, 3), never)
+            noted(rows, db, arrival(folder, 3))
         gate.may_pass.set()
     assert studies.get(db, STUDY).instances == 2
 
@@ -172,7 +177,7 @@ def test_so_many_wait_and_no_more(
 def test_what_somebody_else_registered_meanwhile_keeps_its_file(folder: DataFolder, db: Database, gate: Gate) -> None:
     one = arrival(folder)
     with Registrar(db, folder) as rows:
-        rows.note(one, never)
+        noted(rows, db, one)
         assert gate.asked.wait(10)
         instances.register(db, folder, one.instance, expected_instances=None, now=NOW)
         gate.may_pass.set()
@@ -197,7 +202,7 @@ def test_one_that_cannot_be_registered_holds_up_no_other(
     monkeypatch.setattr(instances, "register", fail_once)
     with capture_logs() as logs, Registrar(db, folder) as rows:
         for number in (1, 2, 3):
-            rows.note(arrival(folder, number), never)
+            noted(rows, db, arrival(folder, number))
     assert [row.sop_instance_uid[-1] for row in instances.of_study(db, STUDY)] == ["2", "3"]
     assert [path for path in files.orphans(folder, db) if path]
     assert "an instance has no row: it gets one at the next start" in [line["event"] for line in logs]
