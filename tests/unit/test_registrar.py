@@ -20,7 +20,7 @@ from storage import Database, DataFolder, files, instances, studies
 from storage.errors import DatabaseBusy, StorageError
 from storage.instances import Arrival
 from storage.records import Registration
-from tests import factories, stored
+from tests import factories, rejection_notes, stored
 from tests.unit.test_intake import received
 
 NOW = stored.NOW
@@ -158,6 +158,30 @@ def test_what_has_no_row_at_the_end_gets_it_at_the_next_start(folder: DataFolder
     assert instances.find(db, mr.SOPInstanceUID) is None
     assert recovery.adopt_orphans(folder, db, NOW) == 1
     assert instances.find(db, mr.SOPInstanceUID) is not None
+
+
+def test_a_newer_version_of_an_archive_waits_for_the_row_of_the_one_before(folder: DataFolder, db: Database) -> None:
+    mr: Dataset = factories.mr_series(slices=1, rows=16, columns=16)[0]
+    with Registrar(db, folder) as rows:
+        assert intake.receive(folder, db, received(mr), NOW, note=rows.note) is Receipt.STORED
+        mr.PatientName = "Right^Name"
+        receipt = intake.receive(folder, db, received(mr), NOW, note=rows.note, newest_counts=True)
+    assert receipt is Receipt.REPLACED
+    row = instances.find(db, mr.SOPInstanceUID)
+    assert row is not None
+    assert b"Right^Name" in files.verify(folder, row.path, row.sha256).read_bytes()
+
+
+def test_a_rejection_note_is_written_at_once(folder: DataFolder, db: Database, gate: Gate) -> None:
+    mr: Dataset = factories.mr_series(slices=1, rows=16, columns=16)[0]
+    with Registrar(db, folder) as rows:
+        assert intake.receive(folder, db, received(mr), NOW, note=rows.note) is Receipt.STORED
+        note = rejection_notes.note([mr])
+        assert intake.receive(folder, db, received(note), NOW, note=rows.note) is Receipt.STORED
+        assert instances.find(db, note.SOPInstanceUID) is not None
+        gate.may_pass.set()
+    assert instances.readable(db, mr.StudyInstanceUID, 1) == []
+    assert len(instances.of_study(db, mr.StudyInstanceUID)) == 2
 
 
 def test_so_many_wait_and_no_more(
