@@ -140,7 +140,7 @@ def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Whether the node does its work, for a container's health check; quick, and asks nobody but its own listener."""
-    from node.observe.vital import of_node
+    from node.observe.vital import of_node, remarks
 
     with one_line_errors():
         signs, troubles = of_node(load(config))
@@ -151,7 +151,7 @@ def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
         for sign in signs:
             state = sign.state if sign.beats else "no sign of life"
             Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
-    for line in troubles:
+    for line in (*troubles, *remarks(signs)):
         say(line)
     if troubles:
         raise typer.Exit(1)

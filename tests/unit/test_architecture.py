@@ -17,10 +17,12 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "offline conformance demo",
+        "notify offline conformance demo",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe",
-        "observe": "config errors logs storage archive dimse receive deliver work process",
+        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7",
+        "hl7": "config config_telling errors storage dicom dimse work",
+        "notify": "config config_telling errors logs retry storage process",
+        "observe": "config errors logs storage archive dimse receive deliver work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "work": "config dicom errors logs retry patience model storage series report process",
@@ -36,7 +38,9 @@ WALLS: rooms.Ways = {
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
-        "config": "errors dicom config_file",
+        "config": "errors dicom config_file config_base config_telling",
+        "config_base": "",
+        "config_telling": "config_base",
         "config_file": "errors",
         "errors": "",
         "model": "",
@@ -63,6 +67,10 @@ DOORS = {
     "nilearn": ("node/demo",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
+    "apprise": ("node/notify/service.py",),
+    "smtplib": ("node/notify/mail.py",),
+    "cryptography": ("node/notify/certificates.py",),
+    "hl7": ("node/hl7",),
 }
 
 
@@ -132,6 +140,7 @@ def loaded_after(statement: str) -> set[str]:
     return set(told.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "without"),
     [
