@@ -1,6 +1,6 @@
 """NeuroSSL Node: everything that touches the outside, in rooms along the way of a study.
 
-    PACS ── C-STORE ──► dimse ──► receive    intake: file and row durable, then success
+    PACS ── C-STORE ──► dimse ──► receive    intake: file durable, then success; row soon
                                   receive    completeness: the study is stable, one job is queued
                                   work       watchdog claims it; its child does the rest
                                   series     selection, choice, volume: the series that is read, or why none is

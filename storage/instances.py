@@ -1,7 +1,9 @@
-"""Received instances: registered once, in one transaction, before the sender hears of success."""
+"""Received instances: registered once; one at a time, or many in one transaction."""
 
 import stat
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,14 @@ from storage.rejections import NOTHING, Rejects
 from storage.schema import columns, doomed_files, instances, series
 from storage.schema import studies as studies_table
 from storage.states import StudyState
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An instance whose file is durable, and what else its rows need."""
+
+    instance: Instance
+    expected_instances: int | None = None  # of its study, as its sender counts
 
 
 def register(
@@ -44,17 +54,35 @@ def register(
     with db.transaction() as connection:
         known = connection.execute(_KNOWN, {"uid": instance.sop_instance_uid}).one_or_none()
         if known is None:
-            revision = _note_study(connection, instance, expected_instances, now)
-            _grow_series(db, connection, instance)
-            connection.execute(instances.insert(), vars(instance) | {"revision": revision})
+            _add(db, connection, [Arrival(instance, expected_instances)], now)
             _note_rejections(connection, instance, rejects, now)
             return Registration.NEW
         before = Instance(**known._asdict())
         if newest_counts and before.sha256 != instance.sha256 and not is_same(before):
-            _replace(db, connection, before, instance, expected_instances, now)
+            _replace(db, connection, before, Arrival(instance, expected_instances), now)
             _note_rejections(connection, instance, rejects, now)
             return Registration.REPLACED
         return _again(db, folder, connection, before, instance, now, is_same)
+
+
+def register_all(db: Database, arrivals: Sequence[Arrival], now: datetime) -> list[Arrival]:
+    """Note those whose UID is new, in one transaction, as if one came after the other; the others are returned.
+
+    No UID is there twice. Raises as `register` does: then nothing is noted.
+    """
+    uids = [each.instance.sop_instance_uid for each in arrivals]
+    with db.transaction() as connection:
+        query = sa.select(instances.c.sop_instance_uid).where(instances.c.sop_instance_uid.in_(uids))
+        known = set(connection.execute(query).scalars())
+        new = [each for each in arrivals if each.instance.sop_instance_uid not in known]
+        for group in _by_study(new):
+            _add(db, connection, group, now)
+    return [each for each in arrivals if each.instance.sop_instance_uid in known]
+
+
+def is_known(db: Database, sop_instance_uid: str) -> bool:
+    """Whether it is stored; quicker than `find`."""
+    return db.finds("SELECT 1 FROM instances WHERE sop_instance_uid = ?", sop_instance_uid)
 
 
 def of_study(db: Database, study_instance_uid: str, *, up_to_revision: int | None = None) -> list[Instance]:
@@ -100,38 +128,60 @@ def _values(instance: Instance, *names: str) -> dict[str, Any]:
     return {name: getattr(instance, name) for name in names}
 
 
-def _grow_series(db: Database, connection: sa.Connection, instance: Instance) -> None:
-    first = _values(instance, "study_instance_uid", "series_instance_uid", "modality") | {"instances": 1}
+def _by_study(arrivals: Iterable[Arrival]) -> Iterable[list[Arrival]]:
+    groups: dict[str, list[Arrival]] = {}
+    for each in arrivals:
+        groups.setdefault(each.instance.study_instance_uid, []).append(each)
+    return groups.values()
+
+
+def _add(db: Database, connection: sa.Connection, arrivals: Sequence[Arrival], now: datetime) -> None:
+    """The rows of instances of one study that are not known yet."""
+    revision = _note_study(connection, arrivals, now)
+    _grow_series(db, connection, [each.instance for each in arrivals])
+    connection.execute(instances.insert(), [vars(each.instance) | {"revision": revision} for each in arrivals])
+
+
+def _grow_series(db: Database, connection: sa.Connection, new: Sequence[Instance]) -> None:
+    counts = Counter(each.series_instance_uid for each in new)
+    firsts = {each.series_instance_uid: each for each in reversed(new)}
+    insert = db.backend.insert(series)
     connection.execute(
-        db.backend.insert(series)
-        .values(first)
-        .on_conflict_do_update(
-            index_elements=["study_instance_uid", "series_instance_uid"], set_={"instances": series.c.instances + 1}
-        )
+        insert.on_conflict_do_update(
+            index_elements=["study_instance_uid", "series_instance_uid"],
+            set_={"instances": series.c.instances + insert.excluded.instances},
+        ),
+        [
+            _values(firsts[uid], "study_instance_uid", "series_instance_uid", "modality") | {"instances": count}
+            for uid, count in counts.items()
+        ],
     )
 
 
 def _note_study(
-    connection: sa.Connection, instance: Instance, expected_instances: int | None, now: datetime, *, new: int = 1
+    connection: sa.Connection, arrivals: Sequence[Arrival], now: datetime, *, had_before: bool = False
 ) -> int:
-    """The revision of the study with which the instance counts; `new` is 0 for one that the study had in another
-    version."""
-    study, sender = studies.find(connection, instance.study_instance_uid), instance.calling_ae_title
+    """The revision of the study with which the instances count; `had_before`: it had them in another version."""
+    first, count = arrivals[0].instance, len(arrivals)
+    senders = [each.instance.calling_ae_title for each in arrivals]
+    expected = [each.expected_instances for each in arrivals if each.expected_instances is not None]
+    counted = {"expected_instances": expected[-1]} if expected else {}
+    study = studies.find(connection, first.study_instance_uid)
     if study is None:
-        _open_study(connection, instance, expected_instances, now)
+        values = counted | {"instances": count, "version": count, "calling_ae_titles": _once(senders)}
+        _open_study(connection, first, now, values)
         return 1
-    grown = {
-        "instances": study.instances + new,
-        "expected_instances": study.expected_instances if expected_instances is None else expected_instances,
-        "calling_ae_titles": _with(study, sender),
+    grown = counted | {
+        "instances": study.instances + (0 if had_before else count),
+        "calling_ae_titles": _once([*study.calling_ae_titles, *senders]),
     }
-    why = f"a late instance came from {sender}" if new else f"a newer version of an instance came from {sender}"
-    return _changed(connection, study, why, now, **grown)
+    what = "a newer version of an instance" if had_before else "a late instance"
+    return _changed(connection, study, f"{what} came from {senders[0]}", now, times=count, **grown)
 
 
-def _changed(connection: sa.Connection, study: Study, why: str, now: datetime, **values: Any) -> int:
+def _changed(connection: sa.Connection, study: Study, why: str, now: datetime, *, times: int = 1, **values: Any) -> int:
     """The revision of a study that is not what it was; it is received again if it was stable."""
-    values |= {"version": study.version + 1, "last_received_at": now}
+    values |= {"version": study.version + times, "last_received_at": now}
     if study.state is StudyState.RECEIVING:
         connection.execute(_GROW_STUDY, values | {"uid": study.study_instance_uid})
         return study.revision
@@ -145,14 +195,14 @@ def _replace(
     db: Database,
     connection: sa.Connection,
     before: Instance,
-    instance: Instance,
-    expected_instances: int | None,
+    newer: Arrival,
     now: datetime,
 ) -> None:
     """The newer version takes the place of the one before, whose file is doomed; it may be of another study."""
+    instance = newer.instance
     uid, moved = instance.sop_instance_uid, before.study_instance_uid != instance.study_instance_uid
-    revision = _note_study(connection, instance, expected_instances, now, new=int(moved))
-    _grow_series(db, connection, instance)
+    revision = _note_study(connection, [newer], now, had_before=not moved)
+    _grow_series(db, connection, [instance])
     connection.execute(
         instances.update().where(instances.c.sop_instance_uid == uid).values(vars(instance) | {"revision": revision})
     )
@@ -203,22 +253,19 @@ def _shrink_series(connection: sa.Connection, instance: Instance) -> None:
     connection.execute(series.delete().where(*this, series.c.instances == 0))
 
 
-def _open_study(connection: sa.Connection, instance: Instance, expected_instances: int | None, now: datetime) -> None:
-    uid = instance.study_instance_uid
+def _open_study(connection: sa.Connection, first: Instance, now: datetime, values: dict[str, Any]) -> None:
+    uid = first.study_instance_uid
     connection.execute(
         studies_table.insert().values(
             study_instance_uid=uid,
             state=StudyState.RECEIVING,
             revision=1,
-            instances=1,
-            version=1,
-            expected_instances=expected_instances,
             first_received_at=now,
             last_received_at=now,
-            calling_ae_titles=(instance.calling_ae_title,),
+            **values,
         )
     )
-    reason = f"first instance stored, from {instance.calling_ae_title}"
+    reason = f"first instance stored, from {first.calling_ae_title}"
     events.append(connection, at=now, name="study receiving", study=uid, after=StudyState.RECEIVING, reason=reason)
 
 
@@ -240,7 +287,8 @@ def _again(
         return Registration.CONFLICT
     study = studies.find(connection, known.study_instance_uid)
     if study is not None and sender not in study.calling_ae_titles:
-        connection.execute(_GROW_STUDY, {"uid": study.study_instance_uid, "calling_ae_titles": _with(study, sender)})
+        titles = _once([*study.calling_ae_titles, sender])
+        connection.execute(_GROW_STUDY, {"uid": study.study_instance_uid, "calling_ae_titles": titles})
     if known.path != instance.path and not _is_there(folder.path(known.path), known.size_bytes):
         connection.execute(db.backend.insert(doomed_files).values(path=known.path).on_conflict_do_nothing())
         connection.execute(
@@ -261,6 +309,6 @@ def _is_there(path: Path, size_bytes: int) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size == size_bytes
 
 
-def _with(study: Study, calling_ae_title: str) -> tuple[str, ...]:
+def _once(calling_ae_titles: Iterable[str]) -> tuple[str, ...]:
     """Every sender once, in the order in which they came."""
-    return tuple(dict.fromkeys((*study.calling_ae_titles, calling_ae_title)))
+    return tuple(dict.fromkeys(calling_ae_titles))

@@ -32,6 +32,7 @@ _DELIVERY = columns(table, Delivery)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 result = stored_results.find
+is_result = stored_results.is_known
 results_of_job = stored_results.of_job
 standing_report = stored_results.standing_report
 

@@ -18,6 +18,11 @@ def find(db: Database, sop_instance_uid: str) -> Result | None:
         return _find(connection, sop_instance_uid)
 
 
+def is_known(db: Database, sop_instance_uid: str) -> bool:
+    """Whether it is one of ours; quicker than `find`."""
+    return db.finds("SELECT 1 FROM results WHERE sop_instance_uid = ?", sop_instance_uid)
+
+
 def of_job(db: Database, job_id: int) -> list[Result]:
     """The results of a job, in the order of sending."""
     query = sa.select(*_RESULT).where(results.c.job_id == job_id)

@@ -18,6 +18,7 @@ from node.dicom.values import BROKEN, items, text, unwarned
 
 REJECTED_FOR_QUALITY, REJECTED_FOR_SAFETY, WRONG_WORKLIST_ENTRY = "113001", "113037", "113038"
 TITLES = {REJECTED_FOR_QUALITY, REJECTED_FOR_SAFETY, WRONG_WORKLIST_ENTRY}
+NOTE = str(KeyObjectSelectionDocumentStorage)
 LONGEST_NOTE_BYTES = 64 * 1024 * 1024
 DEEPEST_ITEM = 8
 
@@ -31,7 +32,7 @@ class RejectionNote(NamedTuple):
 
 def read_note(path: Path, sop_class_uid: str) -> RejectionNote | None:
     """The rejection note in this file; None for any other instance, and for a note that cannot be read."""
-    if sop_class_uid != KeyObjectSelectionDocumentStorage or path.stat().st_size > LONGEST_NOTE_BYTES:
+    if sop_class_uid != NOTE or path.stat().st_size > LONGEST_NOTE_BYTES:
         return None
     try:
         with unwarned():

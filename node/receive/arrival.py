@@ -3,11 +3,10 @@
 Apart from how its bytes came to the disk: `intake` asks here for what comes in, `recovery` for what lies here.
 """
 
-from datetime import datetime
-
-from node.dicom.rejection import read_note
+from node.dicom.rejection import NOTE, read_note
 from node.dicom.sameness import is_same_instance
 from storage import Database, DataFolder, instances
+from storage.instances import Arrival
 from storage.records import Instance, Registration
 from storage.rejections import NOTHING, Rejects
 
@@ -15,26 +14,30 @@ from storage.rejections import NOTHING, Rejects
 def register(
     folder: DataFolder,
     db: Database,
-    new: Instance,
-    now: datetime,
+    new: Arrival,
     *,
-    expected_instances: int | None,
     newest_counts: bool = False,
 ) -> Registration:
-    """Note it. With `newest_counts` its sender is an archive, and right about its own objects: what differs is newer.
+    """Note it at once. With `newest_counts` its sender is an archive, and right about its own objects.
 
     Raises DatabaseBusy, StorageFull, DatabaseUnusable: then nothing is noted.
     """
+    instance = new.instance
     return instances.register(
         db,
         folder,
-        new,
-        expected_instances=expected_instances,
-        now=now,
-        is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)),
+        instance,
+        expected_instances=new.expected_instances,
+        now=instance.received_at,
+        is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(instance.path)),
         newest_counts=newest_counts,
-        rejects=_rejects(folder, new),
+        rejects=_rejects(folder, instance),
     )
+
+
+def may_reject(new: Instance) -> bool:
+    """Whether it may say that others are wrong: then more than its own row is to be written."""
+    return new.sop_class_uid == NOTE
 
 
 def _rejects(folder: DataFolder, new: Instance) -> Rejects:

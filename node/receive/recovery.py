@@ -19,6 +19,7 @@ from node.receive import arrival, intake
 from storage import Database, DataFolder, files, instances, open_database
 from storage.engine import set_aside
 from storage.errors import FileAltered
+from storage.instances import Arrival
 from storage.records import Instance, Registration
 
 log = structlog.get_logger()
@@ -71,11 +72,12 @@ def adopt_orphans(folder: DataFolder, db: Database, now: datetime, archives: Col
     for path in files.orphans(folder, db):
         try:
             instance, expected = _instance(folder, path, now)
+            files.make_durable(folder, path)
         except (FileAltered, Unparsable, OSError):
             log.exception("a stored file is no instance, and stays without a row", path=path)
             continue
         newest = instance.calling_ae_title in archives and _is_newest(folder, db, instance)
-        found = arrival.register(folder, db, instance, now, expected_instances=expected, newest_counts=newest)
+        found = arrival.register(folder, db, Arrival(instance, expected), newest_counts=newest)
         if found in (Registration.NEW, Registration.REPLACED):
             adopted += found is Registration.NEW
         else:

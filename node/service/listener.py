@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,10 +19,13 @@ from node.dimse.commitment import CommitmentReport
 from node.dimse.scp import Server
 from node.observe.audit import trail_of
 from node.process.footing import Footing
+from node.process.heartbeat import Heartbeat
 from node.process.role import take_role
 from node.receive import intake
+from node.receive.recovery import adopt_orphans
+from node.receive.registrar import Registrar
 from node.service.witness import Reception
-from storage import Database, DataFolder, outbox
+from storage import Database, DataFolder, files, outbox
 from storage.engine import probe
 from storage.errors import StorageError
 
@@ -37,9 +41,15 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     Raises ConfigurationError when the address or the TLS files cannot be used, FolderInUse when another listener has
     this data folder.
     """
-    with take_role(settings, "listener") as (_, folder, db, heart), trail_of(settings, "listener") as trail:
+    with ExitStack() as held:
+        _, folder, db, heart = held.enter_context(take_role(settings, "listener"))
+        trail = held.enter_context(trail_of(settings, "listener"))
+        if not _put_right(settings, folder, db, heart, stop):
+            return
         admission, footing, reception = Admission(settings.listener), Footing(folder, "listener"), Reception(trail)
-        store = partial(on_firm_ground, footing, partial(on_store, folder, db, settings, reception=reception))
+        registrar = held.enter_context(Registrar(db, folder))
+        store = partial(on_store, folder, db, settings, reception=reception, note=registrar.note)
+        store = partial(on_firm_ground, footing, store)
         acceptor = Acceptor(settings.listener, admission, store, partial(on_commitment, db, settings))
         acceptor.witness = reception
         server = Server(settings.listener, acceptor)
@@ -48,13 +58,39 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         while not stop.is_set():
             if time.monotonic() >= probe_at_s:
                 trouble, probe_at_s = footing.trouble() or _database_trouble(db), time.monotonic() + PROBE_EVERY_S
+                trouble = trouble or registrar.trouble
                 footing.say(trouble)
             facts = {"host": settings.listener.host, "port": server.port, "storing": trouble}
             listening_s = time.monotonic() - began_s
-            heart.beat("ready", **facts, senders=admission.senders, listening_s=listening_s)
+            senders = sorted({*admission.senders, *registrar.senders})
+            heart.beat("ready", **facts, senders=senders, listening_s=listening_s)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
+
+
+def _put_right(settings: Settings, folder: DataFolder, db: Database, heart: Heartbeat, stop: threading.Event) -> bool:
+    """Give rows to what an earlier listener acknowledged and had no time to register; False when asked to stop.
+
+    Nothing new is taken before: it might have the UID of one of them.
+    """
+    failed: list[StorageError] = []
+
+    def adopt() -> None:
+        try:
+            adopt_orphans(folder, db, datetime.now(UTC), settings.listener.archives)
+        except StorageError as error:
+            failed.append(error)
+
+    adopting = threading.Thread(target=adopt, name="adopt", daemon=True)
+    adopting.start()
+    while adopting.is_alive() and not stop.is_set():
+        heart.beat("starting")
+        adopting.join(TICK_S)
+    if failed:
+        raise failed[0]
+    files.make_room(folder)
+    return not stop.is_set()
 
 
 def on_firm_ground(footing: Footing, store: Callable[[Received], Receipt], received: Received) -> Receipt:
@@ -77,14 +113,20 @@ def _database_trouble(db: Database) -> str:
 
 
 def on_store(
-    folder: DataFolder, db: Database, settings: Settings, received: Received, *, reception: Reception | None = None
+    folder: DataFolder,
+    db: Database,
+    settings: Settings,
+    received: Received,
+    *,
+    reception: Reception | None = None,
+    note: intake.Note | None = None,
 ) -> Receipt:
     """The answer to one C-STORE.
 
     A result of ours that a PACS sends back is acknowledged and left out, so that it begins no new revision (fault F39).
     """
     try:
-        if outbox.result(db, received.sop_instance_uid) is not None:
+        if outbox.is_result(db, received.sop_instance_uid):
             log.info("result of ours came back", sop_instance_uid=received.sop_instance_uid)
             return Receipt.OWN_RESULT
     except StorageError as error:
@@ -99,6 +141,7 @@ def on_store(
         maximum_disk_use_percent=settings.listener.maximum_disk_use_percent,
         newest_counts=comes_from_archive(settings, received),
         understood=headers.append,
+        note=note,
     )
     if reception is not None:
         reception.answered(received.calling_ae_title, received.host, next(iter(headers), None), receipt)
