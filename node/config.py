@@ -9,10 +9,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node import config_file
+from node.config_kinds import LONGEST_S, Count, Days, Port, Seconds, Section, SomeSeconds
+from node.config_kinds import Tls as Tls
+from node.config_web import Web, anchored_web
 from node.errors import ConfigurationError
 
 
@@ -38,26 +41,6 @@ def tag_expression(value: str) -> str:
 
 ENVIRONMENT = "NEUROSSL__"  # how the names of overriding variables begin
 AETitle = Annotated[str, AfterValidator(ae_title)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-LONGEST_S = 100 * 365 * 86400  # a century is for ever, and still a duration that every clock can add
-Seconds = Annotated[float, Field(ge=0, le=LONGEST_S)]
-SomeSeconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
-Days = Annotated[float, Field(ge=0, le=LONGEST_S / 86400)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """Part of the settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Tls(Section):
-    """Files in PEM form; both sides show a certificate (PS3.15 annex B.12)."""
-
-    certificate: Path
-    key: Path
-    authorities: Path
 
 
 class AllowedPeer(Section):
@@ -253,6 +236,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     retention: Retention = Retention()
     audit: Audit = Audit()
+    web: Web = Web()
     log: Log = Log()
     stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
 
@@ -350,6 +334,7 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "archive": settings.archive and _anchored_tls(settings.archive, folder),
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
+            "web": anchored_web(settings.web, folder),
         }
     )
 

@@ -14,7 +14,19 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for _name in ("service", "keeping", "queue", "dicom", "fetch", "inspect", "model", "training", "conformance", "demo"):
+for _name in (
+    "service",
+    "web",
+    "keeping",
+    "queue",
+    "dicom",
+    "fetch",
+    "inspect",
+    "model",
+    "training",
+    "conformance",
+    "demo",
+):
     import_module(f"node.cli.{_name}").register(app)
 
 

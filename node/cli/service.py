@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(config: Config = DEFAULT) -> None:
-    """Run the node: listener, worker and office as processes that are restarted when they die. SIGTERM stops it."""
+    """Run the node: listener, worker, office, pages: processes that are restarted when they die. SIGTERM stops it."""
     from node import logs
     from node.observe import health
     from node.service.supervisor import StartFailed
@@ -71,24 +71,24 @@ def listen(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run the listener alone: it receives instances."""
     from node.service.listener import listen as run
 
-    _part(config, supervised, lambda settings, stop, _: run(settings, stop), "listener")
+    part(config, supervised, lambda settings, stop, _: run(settings, stop), "listener")
 
 
 def work(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run one worker alone: it reads studies and makes results. Start it several times for several workers."""
     from node.work.watchdog import work as run
 
-    _part(config, supervised, run, "worker")
+    part(config, supervised, run, "worker")
 
 
 def office(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run the office alone: it says when studies are complete, delivers results and keeps house."""
     from node.service.office import run_office as run
 
-    _part(config, supervised, lambda settings, stop, _: run(settings, stop), "office")
+    part(config, supervised, lambda settings, stop, _: run(settings, stop), "office")
 
 
-def _part(
+def part(
     config: Path, supervised: str | None, run: "Callable[[Settings, threading.Event, str | None], None]", name: str
 ) -> None:
     """One process of the node; under the service its settings come on standard input."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from node.config import Listener, Settings, Tls, Worker, load
+from node.config import Settings, Tls, Worker, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
@@ -62,7 +62,8 @@ def refuse_to_start(settings: Settings) -> None:
         raise ConfigurationError(f"data_folder: {error}") from error
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
-    facts = (_network(settings.listener), *_tls(settings), _bundle_folder(settings.worker))
+    pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
+    facts = (_of_listener(settings), *pages, *_tls(settings), _bundle_folder(settings.worker))
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -80,7 +81,9 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     running = _processes(folder)
     yield from running
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
-        yield _network(settings.listener)
+        yield _of_listener(settings)
+    if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
+        yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
     yield from _tls(settings)
     yield from _model(settings.worker, settings.data_folder)
@@ -143,10 +146,14 @@ def _processes(folder: DataFolder) -> list[Fact]:
     return found or [Fact("service", "ok", "does not run")]
 
 
-def _network(listener: Listener) -> Fact:
-    where = f"{listener.host}:{listener.port}"
+def _of_listener(settings: Settings) -> Fact:
+    return _network("listener", settings.listener.host, settings.listener.port)
+
+
+def _network(section: str, host: str, port: int) -> Fact:
+    where = f"{host}:{port}"
     try:
-        found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -154,8 +161,8 @@ def _network(listener: Listener) -> Fact:
             probe.listen(1)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such address"
-        return Fact("listener address", "trouble", f"listener.port: cannot listen on {where}: {reason}")
-    return Fact("listener address", "ok", f"{listener.ae_title} can listen on {where}")
+        return Fact(f"{section} address", "trouble", f"{section}.port: cannot listen on {where}: {reason}")
+    return Fact(f"{section} address", "ok", f"can listen on {where}")
 
 
 def _senders(settings: Settings) -> Fact:

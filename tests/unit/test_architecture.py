@@ -17,7 +17,8 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "offline conformance demo",
+        "offline conformance demo web",
+        "web": "config config_web errors logs storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe",
         "observe": "config errors logs storage archive dimse receive deliver work process",
@@ -36,7 +37,9 @@ WALLS: rooms.Ways = {
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
-        "config": "errors dicom config_file",
+        "config": "errors dicom config_file config_kinds config_web",
+        "config_web": "config_kinds",
+        "config_kinds": "",
         "config_file": "errors",
         "errors": "",
         "model": "",
@@ -60,6 +63,12 @@ DOORS = {
     "pynetdicom": ("node/dimse",),
     "highdicom": ("node/report", "node/series/geometry.py"),
     "typer": ("node/cli",),
+    "fastapi": ("node/web",),
+    "starlette": ("node/web",),
+    "jinja2": ("node/web",),
+    "uvicorn": ("node/web",),
+    "argon2": ("node/web",),
+    "authlib": ("node/web",),
     "nilearn": ("node/demo",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
@@ -125,6 +134,9 @@ def test_the_picture_of_the_rooms_is_as_the_imports_are() -> None:
     assert kept == rooms.picture(rooms.ways(list(rooms.imports())))
 
 
+PAGES = frozenset({"fastapi", "starlette", "jinja2", "uvicorn", "argon2", "authlib"})
+
+
 def loaded_after(statement: str) -> set[str]:
     """Top-level modules that a fresh Python holds after this statement."""
     code = f"{statement}\nimport sys\nsys.stdout.write(' '.join({{name.split('.')[0] for name in sys.modules}}))"
@@ -136,8 +148,9 @@ def loaded_after(statement: str) -> set[str]:
     ("statement", "without"),
     [
         ("import node.cli", {"torch", "highdicom", "openvino", "nilearn", "scipy", "matplotlib"}),
-        ("import node.service.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib"}),
-        ("import node.service.office", {"torch", "openvino"}),
+        ("import node.service.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib", *PAGES}),
+        ("import node.service.office", {"torch", "openvino", *PAGES}),
+        ("import node.web.server", {"torch", "highdicom", "openvino", "pynetdicom", "scipy", "matplotlib"}),
         ("import node.work.watchdog", {"torch", "highdicom", "openvino", "pynetdicom", "scipy", "matplotlib"}),
         ("import node.work.inference", {"pynetdicom"}),
         ("import storage", {"torch", "pydicom", "pynetdicom", "numpy"}),
