@@ -76,7 +76,8 @@ def test_a_cancel_and_a_withdrawal_twice_are_one(db: Database, operator: Operato
     job = stored.reported(db)
     withdrawn = [operator.withdraw(job.job_id, "wrong side") for _ in range(2)]
     assert withdrawn[0] == withdrawn[1]
-    assert withdrawn[0].reason == "withdrawn: wrong side (by anna)"
+    assert withdrawn[0].reason == "withdrawn: wrong side"
+    assert [each.reason for each in events.of_job(db, job.job_id) if each.name == "operator"] == ["withdrawn by anna"]
     other = stored.queued(db, study="1.2.9")
     cancelled = [operator.cancel(other.job_id, "not wanted") for _ in range(2)]
     assert cancelled[0] == cancelled[1]
