@@ -176,7 +176,7 @@ def rebuild(config: Config = DEFAULT) -> None:
 
 def version(as_json: AsJson = False) -> None:
     """The version of the node and of what it stands on."""
-    from node.observe.health import versions
+    from node.observe.versions import versions
 
     found = versions()
     if as_json:
