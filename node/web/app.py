@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from node.web import metrics
 from node.web.entry import Entry
 from node.web.guard import Guard
 from node.web.live import Live
@@ -14,7 +15,7 @@ from node.web.site import Site
 from node.web.view import STATIC, page
 from storage.errors import InvalidTransition, NotFound, StorageError
 
-PAGES = (queue, peers, health, statistics, actions, login, theme)
+PAGES = (metrics, queue, peers, health, statistics, actions, login, theme)
 FOR_MACHINES = "/api/"
 TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Not possible", 503: "Not now"}
 A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes with its content
