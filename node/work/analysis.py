@@ -21,7 +21,7 @@ from model.errors import DeviceOutOfMemory
 from model.types import Prediction
 from node.config import Settings
 from node.errors import OutOfResources, UnreadableInstance
-from node.report import Encoded, Source, build, build_skipped
+from node.report import Encoded, Source, build, build_pictures, build_skipped
 from node.series.choice import Choice, Limits, SeriesLook, choose, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
@@ -133,7 +133,8 @@ class Analysis:
             return self._analysed(answer, skipped if is_ours else list)
         encode = partial(build, source, choice.look.series.headers, prediction, context)
         if prediction.scope.inside:
-            return self._analysed(replace(answer, reason=_summary(prediction)), encode)
+            kept = partial(_with_pictures, encode, prediction, f"{answer.key}.{answer.generation}")
+            return self._analysed(replace(answer, reason=_summary(prediction)), kept)
         return self._analysed(answer, encode if self._settings.results.report_skipped else list)
 
     def _note(self, **found: SelectionOutcome | PredictionOutcome) -> None:
@@ -169,6 +170,11 @@ class Analysis:
         with self._stages.stage("store", "stores the results"):
             results = shelf.put(self._folder, encoded, self._task.job_id)
         return Analysed(answer=answer, outcome=self.outcome, results=results)
+
+
+def _with_pictures(encode: Callable[[], Sequence[Encoded]], prediction: Prediction, answer: str) -> list[Encoded]:
+    encoded = encode()
+    return [*encoded, build_pictures(prediction, answer, len(encoded))]
 
 
 def _summary(prediction: Prediction) -> str:
