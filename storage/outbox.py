@@ -19,13 +19,14 @@ from storage.due import is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition
 from storage.folder import DataFolder
-from storage.records import Delivery, Job, Proof, Result
+from storage.records import Delivery, Job, Proof, Result, SwitchName
 from storage.schema import answers as answers_table
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as table
 from storage.schema import results as results_table
 from storage.settlement import find, settle
 from storage.states import AnswerState, DeliveryState, JobState
+from storage.switches import none_of
 
 _DELIVERY = columns(table, Delivery)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
@@ -91,7 +92,7 @@ def claim(db: Database, destination: str, now: datetime) -> Delivery | None:
     """The next due delivery to this destination, now SENDING and its attempt counted; None when there is nothing to do.
 
     Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination. An
-    answer that is kept is not sent.
+    answer that is kept is not sent, and nothing is while an operator holds up the sending.
     """
     with db.reading() as connection:  # an idle office takes no lock
         if _next(connection, destination, now) is None:
@@ -220,6 +221,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             one_of(table.c.state, _UNSENT),
             table.c.state == DeliveryState.PENDING,
             is_due(table, now),
+            none_of(SwitchName.SENDING, SwitchName.DRAIN),
             jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
             ~overtakes,
             ~is_kept,

@@ -16,19 +16,22 @@ from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
 from storage.folder import DataFolder
-from storage.records import Delivery, Job
+from storage.priorities import of_row
+from storage.records import Delivery, Job, SwitchName
 from storage.schema import columns, deliveries, jobs, one_of, results, studies
 from storage.settlement import find
 from storage.states import AnswerState, DeliveryState, JobState
+from storage.switches import none_of
 
 _RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
 
 
 def claim(db: Database, owner: str, lease_s: float, now: datetime) -> Job | None:
-    """The oldest due job, now RUNNING and its attempt counted; None when there is nothing to do. Early work comes last.
+    """The most urgent due job, now RUNNING and its attempt counted; None when there is nothing to do.
 
-    A job that has no attempts left fails instead. While a job of a study runs, the next one of it waits: its report
-    names the first one's as predecessor.
+    Of equally urgent ones the oldest, early work last. While the node is drained there is nothing to do. A job that
+    has no attempts left fails instead. While a job of a study runs, the next one of it waits: its report names the
+    first one's as predecessor.
     """
     with db.reading() as connection:  # an idle worker takes no lock
         if _next(connection, now) is None:
@@ -208,12 +211,13 @@ def _next(connection: sa.Connection, now: datetime) -> Job | None:
         .where(
             one_of(jobs.c.state, [JobState.QUEUED]),
             is_due(jobs, now),
+            none_of(SwitchName.DRAIN),
             ~sa.exists().where(
                 running.c.study_instance_uid == jobs.c.study_instance_uid,
                 one_of(running.c.state, [JobState.RUNNING]),
             ),
         )
-        .order_by(jobs.c.early, jobs.c.job_id)
+        .order_by(of_row(jobs).desc(), jobs.c.early, jobs.c.job_id)
         .limit(1)
     )
     row = connection.execute(query).one_or_none()

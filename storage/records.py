@@ -151,3 +151,52 @@ class Event:
     before: str | None
     after: str | None
     reason: str
+
+
+class Word(StrEnum):
+    """What a reader says of an answer."""
+
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    NOT_USABLE = "not usable"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reader's word on one answer; the newest of a reader counts."""
+
+    reading_id: int
+    answer_id: int
+    word: Word
+    reason: str
+    who: str
+    at: datetime
+
+
+class SwitchName(StrEnum):
+    """What an operator can hold up."""
+
+    INTAKE = "intake"  # on: the listener takes no instance (0xA700)
+    SENDING = "sending"  # on: nothing goes to a destination
+    DRAIN = "drain"  # on: nothing new begins: no association, no job, no delivery
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One that is on."""
+
+    name: SwitchName
+    since: datetime
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often something was counted within one hour, or a measure that was taken then."""
+
+    name: str
+    labels: Mapping[str, str]
+    slot: datetime  # the beginning of the hour, or 1970 for all that is long ago
+    value: float
+    at: datetime  # when it was last added to

@@ -17,6 +17,7 @@ app = typer.Typer(
 for _name in (
     "service",
     "web",
+    "user",
     "keeping",
     "queue",
     "dicom",

@@ -32,6 +32,8 @@ BEGIN_TRANSFERRING = Code("110102", "Begin Transferring DICOM Instances")
 ACCESSED = Code("110103", "DICOM Instances Accessed")
 TRANSFERRED = Code("110104", "DICOM Instances Transferred")
 STUDY_DELETED = Code("110105", "DICOM Study Deleted")
+USER_AUTHENTICATION = Code("110114", "User Authentication")
+LOGIN, LOGOUT = Code("110122", "Login"), Code("110123", "Logout")
 SECURITY_ALERT = Code("110113", "Security Alert")
 NODE_AUTHENTICATION = Code("110126", "Node Authentication")
 SOFTWARE_CONFIGURATION = Code("110131", "Software Configuration")
@@ -98,6 +100,12 @@ def configuration_changed(us: str, before: str, after: str) -> AuditEvent:
     details = (("Alert Description", "the configuration changed"), ("before", before), ("after", after))
     settings = Thing("config.yaml", URI, "settings", role="13", details=details)
     return AuditEvent(SECURITY_ALERT, "E", (Participant(us, is_requestor=True),), (settings,), SOFTWARE_CONFIGURATION)
+
+
+def user_authentication(us: str, user: str, host: str, type_code: Code, outcome: int) -> AuditEvent:
+    """Somebody logged in to the pages or out, or tried to (A.5.3.12)."""
+    people = (Participant(user or "unknown", is_requestor=True, host=host), Participant(us, role=APPLICATION))
+    return AuditEvent(USER_AUTHENTICATION, "E", people, type_code=type_code, outcome=outcome)
 
 
 def received(us: str, calling: str, host: str, study: str, instances: Mapping[str, int]) -> AuditEvent:

@@ -8,12 +8,12 @@ from starlette.staticfiles import StaticFiles
 
 from node.web.entry import Entry
 from node.web.guard import Guard
-from node.web.pages import queue, theme
+from node.web.pages import login, queue, theme
 from node.web.site import Site
 from node.web.view import STATIC, page
 from storage.errors import InvalidTransition, NotFound, StorageError
 
-PAGES = (queue, theme)
+PAGES = (queue, login, theme)
 FOR_MACHINES = "/api/"
 TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Not possible", 503: "Not now"}
 A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes with its content

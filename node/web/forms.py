@@ -1,7 +1,8 @@
 """What is posted comes from a page of ours: each form carries a token that only our page and this browser know.
 
-The token is a keyed hash of the browser's cookie, so a site elsewhere can neither read nor compute it. It holds as
-long as this process: after a restart a form that was left open asks to be sent again.
+The token is a keyed hash of the browser's cookies, of which one changes with each log-in, so a site elsewhere can
+neither read nor compute it. It holds as long as this process: after a restart a form that was left open asks to be sent
+again.
 """
 
 import hmac
@@ -23,13 +24,13 @@ class Seal:
         """With a key of its own."""
         self._key = secrets.token_bytes(32)
 
-    def token(self, browser: str) -> str:
-        """For the forms of this browser."""
-        return hmac.new(self._key, browser.encode(), sha256).hexdigest()
+    def token(self, form_key: str) -> str:
+        """For the forms of a browser, as it is known now."""
+        return hmac.new(self._key, form_key.encode(), sha256).hexdigest()
 
-    def fits(self, browser: str, token: str) -> bool:
+    def fits(self, form_key: str, token: str) -> bool:
         """Whether the token is that of this browser."""
-        return bool(browser) and hmac.compare_digest(self.token(browser).encode(), token.encode())
+        return hmac.compare_digest(self.token(form_key).encode(), token.encode())
 
 
 def new_browser() -> str:
@@ -41,7 +42,7 @@ async def posted(request: Request) -> FormData:
     """The fields of a form of ours; every POST of a page depends on it. Answers 403 for any other form."""
     form = await request.form(max_files=0, max_fields=50)
     token = form.get(FIELD)
-    if not isinstance(token, str) or not request.app.state.site.seal.fits(request.state.browser, token):
+    if not isinstance(token, str) or not request.app.state.site.seal.fits(request.state.form_key, token):
         raise HTTPException(403, STALE)
     return form
 

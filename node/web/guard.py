@@ -57,7 +57,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(scope)
-        browser = _cookie(Headers(scope=scope), COOKIE)
+        browser = cookie(Headers(scope=scope), COOKIE)
         made = "" if browser else new_browser()
         scope.setdefault("state", {})["browser"] = browser or made
 
@@ -136,7 +136,7 @@ def _is_foreign(headers: Headers, host: str) -> bool:
     return headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
 
 
-def _cookie(headers: Headers, name: str) -> str:
+def cookie(headers: Headers, name: str) -> str:
     """Its value; "" where there is none that can be read."""
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(name)

@@ -1,6 +1,7 @@
 """`neurossl web`: the pages as a process of the service; it reads the data folder, and asks no peer."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ import structlog
 import uvicorn
 
 from node.config import Settings
-from node.config_web import Web
+from node.config_web import Web, WebTls
 from node.errors import ConfigurationError
 from node.observe.audit import trail_of
 from node.process.role import take_role
 from node.web.app import application
+from node.web.door import Door
 from node.web.site import Site
 
 log = structlog.get_logger()
@@ -31,7 +33,7 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
     this data folder.
     """
     with take_role(settings, "web") as (_, folder, db, heart), trail_of(settings, "web") as trail:
-        site = Site(settings, folder, db, trail)
+        site = Site(settings, folder, db, trail, Door(settings, trail))
         with _listening(settings.web) as door:
             server = uvicorn.Server(_options(settings.web, site))
             address = _address(settings.web, door)
@@ -47,22 +49,34 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
 
 
 def _options(web: Web, site: Site) -> uvicorn.Config:
+    tls = None if web.tls is None else server_context(web.tls)
+    return uvicorn.Config(
+        application(site),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ENDS_WITHIN_S,
+        limit_concurrency=MOST_CONNECTIONS,
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
+    )
+
+
+def server_context(tls: WebTls) -> ssl.SSLContext:
+    """TLS 1.2 or newer. Raises ConfigurationError."""
+
+    def no_pass_phrase() -> str:
+        raise ConfigurationError(f"web.tls.key: {tls.key} is encrypted: nobody is there to type its pass phrase")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        options = uvicorn.Config(
-            application(site),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=ENDS_WITHIN_S,
-            limit_concurrency=MOST_CONNECTIONS,
-            ssl_certfile=None if web.tls is None else web.tls.certificate,
-            ssl_keyfile=None if web.tls is None else web.tls.key,
-        )
-        options.load()
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"web.tls: certificate or key cannot be used: {error.strerror or error}") from error
-    return options
+        context.load_cert_chain(tls.certificate, tls.key, password=no_pass_phrase)
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"web.tls: the certificate does not fit its key: {error.reason}") from error
+    except OSError as error:
+        raise ConfigurationError(f"web.tls: cannot be read: {error.strerror}") from error
+    return context
 
 
 @contextmanager

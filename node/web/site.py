@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from node.config import Settings
 from node.observe.audit import Trail
+from node.web.door import Door
 from node.web.forms import Seal
 from storage import Database, DataFolder
 
@@ -20,6 +21,7 @@ class Site:
     folder: DataFolder
     db: Database
     trail: Trail
+    door: Door
     seal: Seal = field(default_factory=Seal)
     closing: threading.Event = field(default_factory=threading.Event)  # open streams end when it is set
 

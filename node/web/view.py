@@ -37,7 +37,7 @@ def surroundings(request: Request) -> dict[str, Any]:
         "here": request.url.path,
         "visitor": request.state.visitor,
         "theme": theme if theme in THEMES else "auto",
-        "token": site.seal.token(request.state.browser),
+        "token": site.seal.token(request.state.form_key),
         "node_name": site.settings.listener.ae_title,
         "now": datetime.now(UTC),
     }

@@ -69,6 +69,8 @@ DOORS = {
     "uvicorn": ("node/web",),
     "argon2": ("node/web",),
     "authlib": ("node/web",),
+    "joserfc": ("node/web/openid.py",),
+    "httpx2": ("node/web/openid.py",),
     "nilearn": ("node/demo",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),

@@ -3,25 +3,40 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from node.config import Settings
 from node.observe.audit import Trail
 from node.web.app import application
+from node.web.door import Door
 from node.web.site import Site
 from storage import Database, DataFolder
 
 
 @contextmanager
-def browser(folder: DataFolder, db: Database, **settings: Any) -> Iterator[TestClient]:
-    """A browser on this machine, before a node with this data folder; `settings` are sections of config.yaml."""
+def browser(
+    folder: DataFolder, db: Database, *, comes_from: str = "127.0.0.1", **settings: Any
+) -> Iterator[TestClient]:
+    """A browser before a node with this data folder; `settings` are sections of config.yaml."""
     values = Settings.model_validate({"data_folder": str(folder.root), **settings})
     with Trail(values, "web") as trail:
-        app = application(Site(values, folder, db, trail))
-        with TestClient(app, base_url="http://localhost:11180", follow_redirects=False) as client:
+        app = application(Site(values, folder, db, trail, Door(values, trail)))
+        address = (comes_from, 50000)
+        with TestClient(app, base_url="http://localhost:11180", client=address, follow_redirects=False) as client:
             yield client
+
+
+@contextmanager
+def quick_hashes() -> Iterator[None]:
+    """Passwords are hashed as Argon2id with little memory: a test need not be slow to guess."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("node.web.users.PasswordHasher", partial(PasswordHasher, 1, 8, 1))
+        yield
 
 
 def token(client: TestClient, address: str = "/queue") -> str:
