@@ -5,6 +5,7 @@ Every key stands in `config.yaml` with its meaning, unit and default. An environ
 temperature, thresholds) is not here: it comes from the bundle.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
@@ -267,6 +268,11 @@ class Settings(BaseSettings):
                 f"retention.maximum_disk_use_percent: must be below listener.maximum_disk_use_percent, which is {limit}"
             )
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all settings."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def destination(self, name: str) -> Destination | None:
         """The destination of this name, if it is still configured."""

@@ -123,14 +123,15 @@ def counts(db: Database) -> dict[JobState, int]:
     return {state: found.get(state, 0) for state in JobState}
 
 
-def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
-    """An operator's retry, with all attempts again.
+def retry(db: Database, folder: DataFolder, job_id: int, now: datetime, *, by: str = "an operator") -> Job:
+    """A retry by this operator, with all attempts again.
 
     A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
     again; any other goes back to QUEUED and is worked on from the start.
 
     Raises NotFound, InvalidTransition.
     """
+    again_by = f"a retry by {by}"
     with db.transaction() as connection:
         job = find(connection, job_id)
         if job.state not in _RETRIED:
@@ -140,15 +141,15 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
             for delivery in unsent:
                 if delivery.state is DeliveryState.REFUSED:
                     again = {"attempt": 0, "available_at": now, "transaction_uid": None}
-                    moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
+                    moves.delivery(connection, delivery, DeliveryState.PENDING, again_by, now, **again)
                     proof_requests.forget(connection, delivery.delivery_id)
-            return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
+            return moves.job(connection, job, JobState.REPORTED, f"{again_by}: to be sent again", now)
         newest = answers.newest_revision(connection, job)
         if newest > job.revision:
             raise InvalidTransition(f"job {job_id} was overtaken by revision {newest} of its study: retry that one")
-        answers.discard_kept(connection, job.study_instance_uid, "an operator's retry", now)
+        answers.discard_kept(connection, job.study_instance_uid, again_by, now)
         again = {"attempt": 0, "available_at": now, "outcome": None, "answer_id": None, "early": False}
-        job = moves.job(connection, job, JobState.QUEUED, "an operator's retry", now, **again)
+        job = moves.job(connection, job, JobState.QUEUED, again_by, now, **again)
         connection.execute(
             deliveries.delete().where(deliveries.c.delivery_id.in_([delivery.delivery_id for delivery in unsent]))
         )

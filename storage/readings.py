@@ -28,6 +28,15 @@ def of_study(db: Database, study_instance_uid: str) -> list[Reading]:
         return [Reading(**row._asdict()) for row in connection.execute(query)]
 
 
+def study_of(db: Database, answer_id: int) -> str:
+    """The study that an answer is about. Raises NotFound."""
+    with db.reading() as connection:
+        answer = answers.find(connection, answer_id)
+    if answer is None:
+        raise NotFound(f"no answer {answer_id}")
+    return answer.study_instance_uid
+
+
 def say(db: Database, answer_id: int, word: Word, reason: str, who: str, now: datetime) -> Reading:
     """Note a reader's word; the same word again is the one that is there.
 

@@ -190,6 +190,11 @@ class Switch:
     who: str
     reason: str
 
+    @property
+    def words(self) -> str:
+        """Since when, by whom and why."""
+        return f"since {self.since:%Y-%m-%d %H:%M} UTC by {self.who}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Tally:

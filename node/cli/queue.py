@@ -50,7 +50,7 @@ def overview(
     from node.observe import jobs
 
     with database(config) as (folder, db):
-        found = jobs.of_queue(folder, db, datetime.now(UTC), states=state, limit=limit)
+        found = jobs.of_queue(folder, db, datetime.now(UTC), jobs.Asked(states=state, limit=limit))
     if as_json:
         print_json(found.as_json())
     else:

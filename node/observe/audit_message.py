@@ -144,6 +144,20 @@ def withdrawn(us: str, operator: str, study: str) -> AuditEvent:
     return AuditEvent(ACCESSED, "D", people, _study(study, {}))
 
 
+def operated(us: str, operator: str, study: str, what: str) -> AuditEvent:
+    """An operator did something with a study that changes no instance: tried again, made urgent, read (A.5.3.6)."""
+    people = (Participant(operator, is_requestor=True), Participant(us, role=APPLICATION))
+    return AuditEvent(ACCESSED, "U", people, _study(study, {}), description=what)
+
+
+def held_up(us: str, operator: str, what: str, reason: str) -> AuditEvent:
+    """An operator held up a part of the node, or let it go on (A.5.3.11)."""
+    details = (("Alert Description", what), ("reason", reason))
+    people = (Participant(us), Participant(operator, is_requestor=True))
+    node = Thing(us, NODE_ID, us, details=details)
+    return AuditEvent(SECURITY_ALERT, "E", people, (node,), SOFTWARE_CONFIGURATION, description=what)
+
+
 def encode(event: AuditEvent, source_id: str, at: datetime) -> bytes:
     """The AuditMessage of A.5.1 as UTF-8 in one line, without byte order mark."""
     root = ET.Element("AuditMessage")

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,6 +21,8 @@ from node.observe.audit import trail_of
 from node.process.footing import Footing
 from node.process.role import take_role
 from node.receive import intake
+from node.service.ledger import Ledger
+from node.service.valve import Valve
 from node.service.witness import Reception
 from storage import Database, DataFolder, outbox
 from storage.engine import probe
@@ -28,6 +31,7 @@ from storage.errors import StorageError
 log = structlog.get_logger()
 
 TICK_S = 1.0
+WRITE_EVERY_S = 2.0  # what peers did meanwhile is counted, and not yet kept
 PROBE_EVERY_S = 3.0  # a file and a row are written, to know that instances could be
 
 
@@ -38,23 +42,54 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     this data folder.
     """
     with take_role(settings, "listener") as (_, folder, db, heart), trail_of(settings, "listener") as trail:
-        admission, footing, reception = Admission(settings.listener), Footing(folder, "listener"), Reception(trail)
+        admission, footing = Admission(settings.listener), Footing(folder, "listener")
+        ledger, valve = Ledger(folder, titles(settings)), Valve(db, admission)
+        reception = Reception(trail, ledger)
         store = partial(on_firm_ground, footing, partial(on_store, folder, db, settings, reception=reception))
+        store = partial(valve.through, store)
+        valve.look()
         acceptor = Acceptor(settings.listener, admission, store, partial(on_commitment, db, settings))
         acceptor.witness = reception
         server = Server(settings.listener, acceptor)
         began_s = time.monotonic()
-        trouble, probe_at_s = "", 0.0
+        trouble, probe_at_s, write_at_s = "", 0.0, 0.0
         while not stop.is_set():
             if time.monotonic() >= probe_at_s:
                 trouble, probe_at_s = footing.trouble() or _database_trouble(db), time.monotonic() + PROBE_EVERY_S
                 footing.say(trouble)
+            if time.monotonic() >= write_at_s:
+                ledger.write(db, datetime.now(UTC))
+                write_at_s = time.monotonic() + WRITE_EVERY_S
+            valve.look()
+            began_s = time.monotonic() if valve.is_shut else began_s  # nobody is silent who is not heard
             facts = {"host": settings.listener.host, "port": server.port, "storing": trouble}
+            facts |= {"held_up": dict(valve.held_up)}
             listening_s = time.monotonic() - began_s
             heart.beat("ready", **facts, senders=admission.senders, listening_s=listening_s)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
+        ledger.write(db, datetime.now(UTC))
+
+
+class Size:
+    """How much of an instance has come."""
+
+    def __init__(self) -> None:
+        self.total_bytes = 0
+
+    def of(self, data: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """The same pieces, counted."""
+        for piece in data:
+            self.total_bytes += len(piece)
+            yield piece
+
+
+def titles(settings: Settings) -> frozenset[str]:
+    """The AE titles of the peers that the settings name."""
+    archive = () if settings.archive is None else (settings.archive.ae_title,)
+    senders = (each.ae_title for each in settings.listener.allow)
+    return frozenset((*senders, *(each.ae_title for each in settings.destinations), *archive))
 
 
 def on_firm_ground(footing: Footing, store: Callable[[Received], Receipt], received: Received) -> Receipt:
@@ -90,11 +125,12 @@ def on_store(
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=received.sop_instance_uid)
         return Receipt.NO_ROOM
-    limit, headers = settings.listener.maximum_disk_use_percent, list[Header]()
-    now, understood = datetime.now(UTC), headers.append
-    receipt = intake.receive(folder, db, received, now, maximum_disk_use_percent=limit, understood=understood)
+    limit, headers, size = settings.listener.maximum_disk_use_percent, list[Header](), Size()
+    now, understood, sized = datetime.now(UTC), headers.append, replace(received, data=size.of(received.data))
+    receipt = intake.receive(folder, db, sized, now, maximum_disk_use_percent=limit, understood=understood)
     if reception is not None:
-        reception.answered(received.calling_ae_title, received.host, next(iter(headers), None), receipt)
+        header = next(iter(headers), None)
+        reception.answered(received.calling_ae_title, received.host, header, receipt, size.total_bytes)
     return receipt
 
 

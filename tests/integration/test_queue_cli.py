@@ -114,7 +114,7 @@ def test_the_list_can_be_limited_to_states_and_to_the_newest(db: Database, confi
 def test_the_list_as_json_has_the_promised_keys(db: Database, config: Path) -> None:
     a_reported_job(db)
     found = asked(config)
-    assert set(found) == {"jobs", "receiving", "counts", "destinations"}
+    assert set(found) == {"jobs", "receiving", "counts", "destinations", "held_up", "next"}
     assert found["counts"] == {
         "queued": 0, "running": 0, "kept": 0, "reported": 1, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0,
     }  # fmt: skip
@@ -122,6 +122,7 @@ def test_the_list_as_json_has_the_promised_keys(db: Database, config: Path) -> N
     assert set(job) == {
         "job_id", "study_instance_uid", "revision", "state", "attempt", "maximum_attempts", "reason", "created_at",
         "available_at", "lease_owner", "lease_expires_at", "updated_at", "age_s", "early", "covers", "answer_id",
+        "priority", "instances", "calling_ae_titles", "stage",
     }  # fmt: skip
     assert datetime.fromisoformat(job["created_at"]).tzinfo is not None
 

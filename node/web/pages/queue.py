@@ -26,5 +26,5 @@ def first() -> RedirectResponse:
 def overview(request: Request, site: TheSite, state: Annotated[list[JobState], Query()] = []) -> HTMLResponse:  # noqa: B006
     """The jobs, newest first."""
     now = datetime.now(UTC)
-    found = jobs.of_queue(site.folder, site.db, now, states=state or None, limit=A_PAGE)
+    found = jobs.of_queue(site.folder, site.db, now, jobs.Asked(states=state or None, limit=A_PAGE))
     return page(request, "queue.html", found=found, states=state, progress=lambda job: jobs.progress(site.folder, job))
