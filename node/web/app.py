@@ -8,12 +8,13 @@ from starlette.staticfiles import StaticFiles
 
 from node.web.entry import Entry
 from node.web.guard import Guard
-from node.web.pages import login, queue, theme
+from node.web.live import Live
+from node.web.pages import actions, health, login, peers, queue, statistics, theme
 from node.web.site import Site
 from node.web.view import STATIC, page
 from storage.errors import InvalidTransition, NotFound, StorageError
 
-PAGES = (queue, login, theme)
+PAGES = (queue, peers, health, statistics, actions, login, theme)
 FOR_MACHINES = "/api/"
 TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Not possible", 503: "Not now"}
 A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes with its content
@@ -22,7 +23,7 @@ A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes 
 def application(site: Site) -> FastAPI:
     """Everything that is served, over this site."""
     app = FastAPI(title="NeuroSSL Node", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-    app.state.site = site
+    app.state.site, app.state.live = site, Live(site)
     app.mount("/static", Unchanging(directory=STATIC), name="static")
     for module in PAGES:
         app.include_router(module.router, include_in_schema=False)

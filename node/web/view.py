@@ -55,7 +55,17 @@ def templates() -> Environment:
         auto_reload=False,
     )
     found.globals["static"] = static
-    found.filters |= {"shown": shown, "uid": uid, "ago": ago, "span": span, "when": when, "iso": iso, "number": number}
+    found.filters |= {
+        "shown": shown,
+        "uid": uid,
+        "ago": ago,
+        "span": span,
+        "when": when,
+        "iso": iso,
+        "number": number,
+        "size": size,
+        "count": count,
+    }
     return found
 
 
@@ -102,8 +112,8 @@ def span(seconds: float) -> str:
     if hours < 1:
         return f"{minutes} min"
     if days < 1:
-        return f"{hours} h {minutes % 60} min"
-    return f"{days} d {hours % 24} h" if days < 10 else f"{days} d"
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{days} d {hours % 24} h" if days < 10 and hours % 24 else f"{days} d"
 
 
 def when(at: datetime) -> str:
@@ -123,3 +133,25 @@ def number(value: float) -> str:
     '1\u202f234\u202f567'
     """
     return f"{value:,}".replace(",", "\u202f")
+
+
+def count(how_many: int, one: str, more: str = "") -> str:
+    """A number with its word.
+
+    >>> count(1, "instance"), count(2, "study", "studies")
+    ('1 instance', '2 studies')
+    """
+    return f"{number(how_many)} {one if how_many == 1 else more or one + 's'}"
+
+
+def size(amount_bytes: float) -> str:
+    """In the unit that gives two or three digits.
+
+    >>> [size(each) for each in (0, 2048, 5 * 2**30)]
+    ['0 bytes', '2 KiB', '5 GiB']
+    """
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount_bytes < 1000:
+            return f"{amount_bytes:.0f} {unit}"
+        amount_bytes /= 1024
+    return f"{amount_bytes:.1f} TiB"
