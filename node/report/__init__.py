@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from model.types import Prediction
+from node import verdict
 from node.report import capture, overlay, parametric_map, pictures, plain, sr, summary, validate
 from node.report.envelope import Envelope, encode, open_envelope, open_without_result
 from node.report.identity import derived_uid
@@ -127,7 +128,7 @@ def _captures(
     envelope: Envelope, prediction: Prediction, chosen: Sequence[Dataset], key: KeySlice
 ) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
-    pixels = summary.picture(prediction, sr.meaning(prediction))
+    pixels = summary.picture(prediction, verdict.meaning(prediction))
     text = summary.HOW_MADE
     results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):
