@@ -9,12 +9,12 @@ from starlette.staticfiles import StaticFiles
 from node.web.entry import Entry
 from node.web.guard import Guard
 from node.web.live import Live
-from node.web.pages import actions, health, login, peers, queue, statistics, theme
+from node.web.pages import actions, health, login, peers, queue, statistics, study, theme
 from node.web.site import Site
 from node.web.view import STATIC, page
 from storage.errors import InvalidTransition, NotFound, StorageError
 
-PAGES = (queue, peers, health, statistics, actions, login, theme)
+PAGES = (queue, study, peers, health, statistics, actions, login, theme)
 FOR_MACHINES = "/api/"
 TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Not possible", 503: "Not now"}
 A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes with its content
