@@ -12,7 +12,7 @@ import pytest
 from node.process.heartbeat import pulse
 from node.web.users import Users
 from node.web.visitor import Role
-from storage import answers, queue, schema, switches, tallies
+from storage import answers, events, queue, schema, switches, tallies
 from storage.states import AnswerState
 from tests import services, stored, viewer, web
 from tests.destination import wait_until
@@ -178,6 +178,7 @@ def test_hostile_values_are_shown_and_do_nothing(node: Service, browser: Browser
         tallies.add(db, counted, datetime.now(UTC))
         with db.transaction() as connection:
             connection.execute(schema.jobs.update().where(schema.jobs.c.job_id == ended).values(reason=HOSTILE))
+            events.append(connection, at=datetime.now(UTC), name="a test", job=ended)
     browser.open(390)
     for name in ("queue", "peers"):
         browser.goto(f"{home}/{name}")
