@@ -92,17 +92,25 @@ class Answer:
 
 @dataclass(frozen=True)
 class Result:
-    """One encoded result object; its file never changes."""
+    """One encoded result object; its file never changes.
+
+    `pictures` are no DICOM object and go to nobody: a UID of ours stands for them, SOP class and series are "".
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
     series_instance_uid: str
     job_id: int
-    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text
+    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text, pictures
     ordinal: int  # order of sending within the job: captures first, structured report last
     path: str  # relative to the data folder
     sha256: str  # of the file
     size_bytes: int
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is a DICOM object."""
+        return bool(self.sop_class_uid)
 
 
 class Proof(StrEnum):

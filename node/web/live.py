@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 
 from node.process.heartbeat import pulses
 from node.web.site import Site
-from storage import events
+from storage import events, studies
 
 TICK_S = 1.0
 STILL_THERE_S = 15.0  # so often something is said, so that a connection that has gone is noticed
@@ -47,6 +47,7 @@ class Live:
         known: dict[str, str] = {}
         self.streams += 1
         try:
+            await self._look()  # what was made for others may be older than the page that was just loaded
             while not self._site.closing.is_set():
                 changed = self._watched()
                 if not self._is_still_let_in(request):
@@ -82,23 +83,27 @@ class Live:
 
     async def _watch(self) -> None:
         while self.streams:
-            closing = self._site.closing.is_set()
-            state = await run_sync(partial(state_of, self._site))
-            if state != self._state or closing:
-                self._state, self._made = state, {}
-                self._changed.set()
-                self._changed = asyncio.Event()
-            if closing:
+            await self._look()
+            if self._site.closing.is_set():
                 return
+            self._made = {}
             await asyncio.sleep(TICK_S)
+
+    async def _look(self) -> None:
+        state = await run_sync(partial(state_of, self._site))
+        if state != self._state or self._site.closing.is_set():
+            self._state, self._made = state, {}
+            self._changed.set()
+            self._changed = asyncio.Event()
 
 
 def state_of(site: Site) -> Hashable:
-    """Another value whenever a page may look different: the last event, and what the processes say of themselves."""
+    """Another value whenever a page may look different: the last event, what comes in, what the processes say."""
     signs = pulses(site.folder.path("locks"))
     told = [(sign.role, sign.beats, _told(sign.facts)) for sign in signs]
     newest = events.newest(site.db, 1)
-    return newest[-1].event_id if newest else 0, json.dumps(told, sort_keys=True, default=str)
+    coming = tuple((study.study_instance_uid, study.version) for study in studies.receiving(site.db))
+    return newest[-1].event_id if newest else 0, coming, json.dumps(told, sort_keys=True, default=str)
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def templates() -> Environment:
         "uid": uid,
         "ago": ago,
         "span": span,
+        "took": took,
         "when": when,
         "iso": iso,
         "number": number,
@@ -114,6 +115,17 @@ def span(seconds: float) -> str:
     if days < 1:
         return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
     return f"{days} d {hours % 24} h" if days < 10 and hours % 24 else f"{days} d"
+
+
+def took(seconds: float) -> str:
+    """How long something took; shorter than a minute to the tenth.
+
+    >>> [took(each) for each in (0.004, 1.26, 75, 3700)]
+    ['under 0.1 s', '1.3 s', '1 min', '1 h 1 min']
+    """
+    if seconds >= 60:
+        return span(seconds)
+    return f"{seconds:.1f} s" if seconds >= 0.05 else "under 0.1 s"
 
 
 def when(at: datetime) -> str:

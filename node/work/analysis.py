@@ -22,7 +22,7 @@ from model.types import Prediction
 from node.config import Settings
 from node.dicom.values import text
 from node.errors import OutOfResources, UnreadableInstance
-from node.report import Encoded, Source, build, build_skipped
+from node.report import Encoded, Source, build, build_pictures, build_skipped
 from node.series.choice import Choice, Limits, SeriesLook, choose, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
@@ -135,7 +135,8 @@ class Analysis:
             return self._analysed(answer, skipped if is_ours else list)
         encode = partial(build, source, choice.look.series.headers, prediction, context)
         if prediction.scope.inside:
-            return self._analysed(replace(answer, reason=_summary(prediction)), encode)
+            kept = partial(_with_pictures, encode, prediction, f"{answer.key}.{answer.generation}")
+            return self._analysed(replace(answer, reason=_summary(prediction)), kept)
         return self._analysed(answer, encode if self._settings.results.report_skipped else list)
 
     def _note(self, **found: SelectionOutcome | PredictionOutcome | Scanner | None) -> None:
@@ -171,6 +172,11 @@ class Analysis:
         with self._stages.stage("store", "stores the results"):
             results = shelf.put(self._folder, encoded, self._task.job_id)
         return Analysed(answer=answer, outcome=self.outcome, results=results)
+
+
+def _with_pictures(encode: Callable[[], Sequence[Encoded]], prediction: Prediction, answer: str) -> list[Encoded]:
+    encoded = encode()
+    return [*encoded, build_pictures(prediction, answer, len(encoded))]
 
 
 def scanner(series: Sequence[SeriesHeaders], chosen: str | None) -> Scanner | None:

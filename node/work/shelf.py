@@ -16,11 +16,21 @@ from storage.records import Result
 
 
 def put(folder: DataFolder, encoded: Sequence[Encoded], job_id: int) -> tuple[Outgoing, ...]:
-    """Make the results of one answer durable, all of them new or all as they lie here. Raises StorageFull."""
-    stored = [file for each in encoded if (file := _kept(folder, each)) is not None]
-    if len(stored) < len(encoded):
-        stored = [files.write(folder, each.name, [each.content], area="results") for each in encoded]
+    """Make the results of one answer durable, all of them new or all as they lie here. Raises StorageFull.
+
+    What is sent to nobody, and has no SOP class, stands for itself: its loss makes nothing new of the rest.
+    """
+    kept = [_kept(folder, each) for each in encoded]
+    whole = all(file for each, file in zip(encoded, kept, strict=True) if each.sop_class_uid)
+    stored = [
+        file if file and (whole or not each.sop_class_uid) else _write(folder, each)
+        for each, file in zip(encoded, kept, strict=True)
+    ]
     return tuple(_outgoing(each, file, job_id) for each, file in zip(encoded, stored, strict=True))
+
+
+def _write(folder: DataFolder, encoded: Encoded) -> StoredFile:
+    return files.write(folder, encoded.name, [encoded.content], area="results")
 
 
 def _kept(folder: DataFolder, encoded: Encoded) -> StoredFile | None:

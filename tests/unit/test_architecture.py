@@ -18,10 +18,10 @@ WALLS: rooms.Ways = {
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
         "offline conformance demo web",
-        "web": "config config_web errors logs storage observe process work",
+        "web": "config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe",
-        "observe": "config errors logs storage archive dimse receive deliver work process",
+        "observe": "config errors logs storage archive dicom dimse receive deliver work process",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "work": "config dicom errors logs retry patience model storage series report process",
@@ -30,7 +30,8 @@ WALLS: rooms.Ways = {
         "process": "config log_sink storage receive",
         "receive": "config errors storage dicom",
         "series": "config errors model dicom",
-        "report": "config errors model dicom",
+        "report": "config errors verdict model dicom",
+        "verdict": "",
         "dimse": "config errors logs dicom",
         "dicom": "errors",
         "retry": "config errors logs storage",
