@@ -105,16 +105,22 @@ def test_the_queue_page_takes_less_than_50_ms_with_100000_jobs(years: tuple[Data
             assert taken < (0.05 if not query else 0.25)
 
 
+PLAIN = "data:text/html,<!doctype html><title>plain</title><p>one word"
+
+
 def test_the_first_paint_comes_within_200_ms(years: tuple[DataFolder, Database]) -> None:
+    """Beside that of a page of one word, which a busy machine delays as well."""
     with web.served(years[0]) as home, viewer.browser() as browser:
-        paints = []
-        for _ in range(5):
-            browser.open()
-            browser.goto(f"{home}/queue")
-            browser.wait("performance.getEntriesByName('first-contentful-paint').length")
-            paints.append(browser.tell("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-        print(f"first contentful paint {min(paints):.0f} ms")  # noqa: T201
-        assert min(paints) < 200
+        paints: dict[str, list[float]] = {PLAIN: [], f"{home}/queue": []}
+        for _ in range(6):
+            for address, found in paints.items():
+                browser.open()
+                browser.goto(address)
+                browser.wait("performance.getEntriesByName('first-contentful-paint').length")
+                found.append(browser.tell("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    plain, queue = (min(found) for found in paints.values())
+    print(f"first contentful paint {queue:.0f} ms, of a plain page {plain:.0f} ms")  # noqa: T201
+    assert queue < 200 + plain
 
 
 def look(address: str, done: threading.Event, opened: threading.Semaphore) -> None:
