@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, moves, proof_requests
+from storage import answers, events, moves, proof_requests
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
@@ -23,6 +23,7 @@ from storage.settlement import find
 from storage.states import AnswerState, DeliveryState, JobState
 from storage.switches import none_of
 
+RETRIED_BY = "a retry by "
 _RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
 
 
@@ -131,7 +132,7 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime, *, by: s
 
     Raises NotFound, InvalidTransition.
     """
-    again_by = f"a retry by {by}"
+    again_by = f"{RETRIED_BY}{by}"
     with db.transaction() as connection:
         job = find(connection, job_id)
         if job.state not in _RETRIED:
@@ -156,7 +157,7 @@ def retry(db: Database, folder: DataFolder, job_id: int, now: datetime, *, by: s
         return job
 
 
-def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
+def cancel(db: Database, job_id: int, reason: str, now: datetime, *, by: str = "") -> Job:
     """An operator's cancel: a running worker loses its lease, and what was not sent stays here.
 
     Raises NotFound, InvalidTransition.
@@ -166,12 +167,13 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         if job.state is JobState.KEPT:
             answers.discard_kept(connection, job.study_instance_uid, f"cancelled: {reason}", now)
         job = moves.job(connection, job, JobState.CANCELLED, reason, now)
+        _note_operator(connection, job, "cancelled", by, now)
         for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
             moves.delivery(connection, delivery, DeliveryState.REFUSED, f"cancelled: {reason}", now)
         return job
 
 
-def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
+def withdraw(db: Database, job_id: int, reason: str, now: datetime, *, by: str = "") -> Job:
     """An operator's withdrawal of the answer of a job that stands: it is wrong, and is never given again.
 
     What was not sent of it stays here; what was sent is not called back.
@@ -184,11 +186,19 @@ def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         if answer is None or answer.job_id != job_id:
             raise InvalidTransition(f"job {job_id} has no answer of its own that could be withdrawn")
         moves.answer(connection, answer, AnswerState.WITHDRAWN, reason, now)
+        _note_operator(connection, job, "withdrawn", by, now)
         for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
             moves.delivery(connection, delivery, DeliveryState.REFUSED, f"withdrawn: {reason}", now)
         if job.state is JobState.REPORTED:
             return moves.job(connection, job, JobState.CANCELLED, f"withdrawn: {reason}", now)
         return job
+
+
+def _note_operator(connection: sa.Connection, job: Job, done: str, by: str, now: datetime) -> None:
+    """Who did it, where somebody says so."""
+    if by:
+        study = job.study_instance_uid
+        events.append(connection, at=now, name="operator", study=study, job=job.job_id, reason=f"{done} by {by}")
 
 
 def held(connection: sa.Connection, job: Job) -> Job:

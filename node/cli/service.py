@@ -151,6 +151,8 @@ def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
         for sign in signs:
             state = sign.state if sign.beats else "no sign of life"
             Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
+            for what, words in sign.facts.get("held_up", {}).items():  # on purpose: no trouble
+                Console(highlight=False, soft_wrap=True).print(f"{what} is held up {words}", markup=False)
     for line in troubles:
         say(line)
     if troubles:
@@ -174,7 +176,7 @@ def rebuild(config: Config = DEFAULT) -> None:
 
 def version(as_json: AsJson = False) -> None:
     """The version of the node and of what it stands on."""
-    from node.observe.health import versions
+    from node.observe.versions import versions
 
     found = versions()
     if as_json:

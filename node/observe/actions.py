@@ -14,8 +14,6 @@ from storage import Database, DataFolder, answers, priorities, queue, readings, 
 from storage.records import Job, Reading, Switch, SwitchName, Word
 from storage.states import AnswerState, JobState
 
-UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.REPORTED)
-
 
 def utc_now() -> datetime:
     """The wall clock."""
@@ -33,9 +31,9 @@ class Operator:
     clock: Callable[[], datetime] = utc_now
 
     def retry(self, job_id: int) -> Job:
-        """Try a job that ended once more; one that is under way stays as it is. Raises NotFound, InvalidTransition."""
+        """Try a job that ended once more; one that waits stays as it is. Raises NotFound, InvalidTransition."""
         job = queue.get(self.db, job_id)
-        if job.state in UNDER_WAY:
+        if job.state is JobState.QUEUED or (job.state is JobState.REPORTED and job.reason.startswith(queue.RETRIED_BY)):
             return job
         job = queue.retry(self.db, self.folder, job_id, self.clock(), by=self.name)
         self._of_study("retry", job.study_instance_uid)
@@ -46,7 +44,7 @@ class Operator:
         job = queue.get(self.db, job_id)
         if job.state is JobState.CANCELLED:
             return job
-        job = queue.cancel(self.db, job_id, self._said(reason), self.clock())
+        job = queue.cancel(self.db, job_id, reason, self.clock(), by=self.name)
         self.trail.note(audit_message.withdrawn(self.trail.us, self.name, job.study_instance_uid))
         return job
 
@@ -57,7 +55,7 @@ class Operator:
         answer = next((each for each in had if each.answer_id == job.answer_id), None)
         if answer is not None and answer.state is AnswerState.WITHDRAWN and answer.job_id == job_id:
             return job
-        job = queue.withdraw(self.db, job_id, self._said(reason), self.clock())
+        job = queue.withdraw(self.db, job_id, reason, self.clock(), by=self.name)
         self.trail.note(audit_message.withdrawn(self.trail.us, self.name, job.study_instance_uid))
         return job
 
@@ -85,10 +83,6 @@ class Operator:
         reading = readings.say(self.db, answer_id, word, reason, self.name, self.clock())
         self._of_study(f"reader's word: {word}", readings.study_of(self.db, answer_id))
         return reading
-
-    def _said(self, reason: str) -> str:
-        """With who says so."""
-        return f"{reason} (by {self.name})"
 
     def _of_study(self, what: str, study_instance_uid: str) -> None:
         self.trail.note(audit_message.operated(self.trail.us, self.name, study_instance_uid, what))

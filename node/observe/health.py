@@ -1,8 +1,6 @@
 """Facts about the node, gathered once, for `neurossl check` and whoever else wants to know; one line each."""
 
-import importlib.metadata
 import os
-import platform
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +24,6 @@ from storage.errors import DatabaseUnusable, FolderInUse, FolderUnusable, Storag
 from storage.schema import HEAD
 
 ECHO_TIMEOUT_S = 5.0
-PACKAGES = ("pydicom", "pynetdicom", "highdicom", "torch", "openvino", "numpy", "sqlalchemy")
 HOW_TO_REBUILD = "put a copy back, or run `neurossl rebuild` to make a new one from the stored instances"
 
 
@@ -253,14 +250,3 @@ def _echo(name: str, peer: Peer) -> Fact:
     if outcome.answered and outcome.seconds is not None:
         return Fact(name, "ok", f"{peer} answers C-ECHO in {1000 * outcome.seconds:.0f} ms")
     return Fact(name, "trouble", f"{peer}: {outcome.text.removeprefix(f'{peer}: ')}")
-
-
-def versions() -> dict[str, str]:
-    """Of the node and of what it stands on."""
-    found = {"neurossl-node": importlib.metadata.version("neurossl-node"), "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found

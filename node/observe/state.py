@@ -12,7 +12,7 @@ from typing import Any
 from node.config import Settings
 from node.observe import certificates
 from node.observe.certificates import Certificate
-from node.observe.health import versions
+from node.observe.versions import versions
 from node.process.heartbeat import Pulse, pulses
 from storage import Database, DataFolder, files, switches, tallies
 from storage.engine import version

@@ -63,17 +63,8 @@ def nice_top(value: float) -> float:
 
 
 def shares(counted: Mapping[str, int]) -> list[tuple[str, int, float]]:
-    """Each name, how often, and how long its bar is of 100; the longest is 100."""
+    """Each name in words, how often, and how long its bar is of 100; the longest is 100."""
     longest = max(counted.values(), default=0)
-    return [(name, count, 100 * count / longest if longest else 0.0) for name, count in counted.items()]
-
-
-def parts_of(counted: Mapping[str, int]) -> list[tuple[str, int, float, float]]:
-    """Each name, how often, and where its part of a bar of 100 begins and how wide it is."""
-    total, at = sum(counted.values()), 0.0
-    found = []
-    for name, count in counted.items():
-        width = 100 * count / total if total else 0.0
-        found.append((name, count, at, width))
-        at += width
-    return found
+    return [
+        (name.replace("_", " "), count, 100 * count / longest if longest else 0.0) for name, count in counted.items()
+    ]

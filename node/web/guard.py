@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config_web import Web
 from node.web.forms import COOKIE, new_browser
+
+log = structlog.get_logger()
 
 LONGEST_BODY_BYTES = 64 * 1024
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -61,13 +64,24 @@ class Guard:
         made = "" if browser else new_browser()
         scope.setdefault("state", {})["browser"] = browser or made
 
+        begun = False
+
         async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 self._say(MutableHeaders(scope=message), made if refusal is None else "")
             await send(message)
 
         app: ASGIApp = refusal if refusal is not None else self._app
-        await app(scope, _limited(receive), answer)
+        try:
+            await app(scope, _limited(receive), answer)
+        except TooLong:
+            await PlainTextResponse("too long", 413)(scope, receive, answer)
+        except Exception:
+            log.exception("a request failed", path=scope["path"])
+            if not begun:
+                await PlainTextResponse("this did not work; the log says why", 500)(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)

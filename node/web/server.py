@@ -34,8 +34,8 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
     """
     with take_role(settings, "web") as (_, folder, db, heart), trail_of(settings, "web") as trail:
         site = Site(settings, folder, db, trail, Door(settings, trail))
-        with _listening(settings.web) as door:
-            server = uvicorn.Server(_options(settings.web, site))
+        with listening(settings.web) as door:
+            server = uvicorn.Server(options(settings.web, site))
             address = _address(settings.web, door)
             thread = threading.Thread(target=server.run, args=([door],), name="http", daemon=True)
             thread.start()
@@ -48,7 +48,8 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
             thread.join(2 * ENDS_WITHIN_S)
 
 
-def _options(web: Web, site: Site) -> uvicorn.Config:
+def options(web: Web, site: Site) -> uvicorn.Config:
+    """How it is served. Raises ConfigurationError when the TLS files cannot be used."""
     tls = None if web.tls is None else server_context(web.tls)
     return uvicorn.Config(
         application(site),
@@ -80,7 +81,7 @@ def server_context(tls: WebTls) -> ssl.SSLContext:
 
 
 @contextmanager
-def _listening(web: Web) -> Iterator[socket.socket]:
+def listening(web: Web) -> Iterator[socket.socket]:
     """The socket. Raises ConfigurationError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

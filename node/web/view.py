@@ -98,18 +98,18 @@ def uid(value: str) -> str:
 
 def ago(at: datetime, now: datetime) -> str:
     """How long ago, in words."""
-    return f"{span(max(0.0, (now - at).total_seconds()))} ago"
+    return f"{span(max(0, int((now - at).total_seconds())))} ago"
 
 
 def span(seconds: float) -> str:
     """A length of time in one unit, or two where one says too little.
 
-    >>> [span(each) for each in (0.4, 75, 3700, 90000, 1e7)]
-    ['0 s', '1 min', '1 h 1 min', '1 d 1 h', '115 d']
+    >>> [span(each) for each in (0.25, 75, 3700, 90000, 1e7)]
+    ['0.25 s', '1 min', '1 h 1 min', '1 d 1 h', '115 d']
     """
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
     if minutes < 1:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     if hours < 1:
         return f"{minutes} min"
     if days < 1:

@@ -1,12 +1,14 @@
 """The pages without a network: a data folder, the application over it, and a client that keeps cookies."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
+import uvicorn
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
@@ -14,8 +16,9 @@ from node.config import Settings
 from node.observe.audit import Trail
 from node.web.app import application
 from node.web.door import Door
+from node.web.server import listening, options
 from node.web.site import Site
-from storage import Database, DataFolder
+from storage import Database, DataFolder, open_database
 
 
 @contextmanager
@@ -59,3 +62,22 @@ def dependencies(route: Any) -> set[Any]:
         found.add(each.call)
         waiting += each.dependencies
     return found
+
+
+@contextmanager
+def served(data: DataFolder, **section: Any) -> Iterator[str]:
+    """The pages of this data folder over HTTP, in a thread; `section` is that of config.yaml. Gives their address."""
+    values = Settings.model_validate({"data_folder": str(data.root), "web": {"port": 0, **section}})
+    db = open_database(data)
+    with Trail(values, "web") as trail, listening(values.web) as door:
+        site = Site(values, data, db, trail, Door(values, trail))
+        server = uvicorn.Server(options(values.web, site))
+        thread = threading.Thread(target=server.run, args=([door],), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        finally:
+            site.closing.set()
+            server.should_exit = True
+            thread.join()
+            db.close()

@@ -12,10 +12,13 @@ from node.web.view import page
 router = APIRouter()
 
 SOON_DAYS = 30
+ROLES = ("listener", "worker", "office")
 
 
 @router.get("/health")
 def overview(request: Request, site: TheSite) -> HTMLResponse:
     """Everything on one page, what is wrong first."""
     found = of_node(site.settings, site.folder, site.db, datetime.now(UTC))
-    return page(request, "health.html", found=found, soon_days=SOON_DAYS)
+    running = {sign.role.partition("-")[0] for sign in found.processes}
+    missing = [role for role in ROLES if role not in running]
+    return page(request, "health.html", found=found, missing=missing, soon_days=SOON_DAYS)

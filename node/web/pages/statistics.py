@@ -32,7 +32,7 @@ def overview(request: Request, site: TheSite, days: Days = "30") -> HTMLResponse
         spread=drawing.columns(_classes(found.spread), "prediction"),
         quickness=drawing.columns(_times(found.report_s), "report"),
         shares=drawing.shares,
-        parts_of=drawing.parts_of,
+        seconds=_within,
     )
 
 
@@ -46,7 +46,16 @@ def _times(found: Spectrum) -> list[tuple[str, float]]:
 
 
 def _labelled(found: Spectrum, words: Callable[[float], str]) -> list[tuple[str, float]]:
-    """Each class as "up to …", without the empty ones at the end."""
-    last = max((number for number, count in enumerate(found.counts) if count), default=-1)
+    """Each class as "up to …", without the empty ones at both ends."""
+    filled = [number for number, count in enumerate(found.counts) if count] or [0]
     named = [f"up to {words(bound)}" if bound < float("inf") else "more" for bound in found.bounds]
-    return [(name, float(count)) for name, count in zip(named, found.counts, strict=True)][: last + 2]
+    return [(name, float(count)) for name, count in zip(named, found.counts, strict=True)][
+        max(0, filled[0] - 1) : filled[-1] + 2
+    ]
+
+
+def _within(seconds: float | None) -> str:
+    """A time that something took, where it is known."""
+    if seconds is None:
+        return "–"
+    return "longer" if seconds == float("inf") else span(seconds)
