@@ -92,7 +92,8 @@ function Plane(element, viewer) {
   list.addEventListener('wheel', event => {
     if (event.ctrlKey) return;
     event.preventDefault();
-    turned += event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : 40 * event.deltaY;
+    const way = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : 40 * event.deltaY;
+    turned = way * turned < 0 ? way : turned + way;
     const steps = Math.trunc(turned / 40);
     turned -= 40 * steps;
     if (steps) this.step(-steps);
