@@ -124,6 +124,14 @@ def counts(db: Database) -> dict[JobState, int]:
     return {state: found.get(state, 0) for state in JobState}
 
 
+def oldest(db: Database, states: Collection[JobState]) -> dict[JobState, datetime]:
+    """When the first job of each of these states was created; of those that have any."""
+    first = sa.select(sa.func.min(jobs.c.job_id)).where(one_of(jobs.c.state, states)).group_by(jobs.c.state)
+    query = sa.select(jobs.c.state, jobs.c.created_at).where(jobs.c.job_id.in_(first))
+    with db.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def retry(db: Database, folder: DataFolder, job_id: int, now: datetime, *, by: str = "an operator") -> Job:
     """A retry by this operator, with all attempts again.
 

@@ -5,7 +5,7 @@ does not grow.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,7 +79,7 @@ def add_events(db: Database, reader: str, seen: list[Event], counted: Iterable[t
     with db.transaction() as connection:
         if not seen or _seen(connection, reader) >= seen[0].event_id:
             return False
-        for at, each in counted:
+        for at, each in _together(counted):
             _add(db, connection, each, at)
         last = {"event_id": seen[-1].event_id}
         connection.execute(
@@ -88,6 +88,16 @@ def add_events(db: Database, reader: str, seen: list[Event], counted: Iterable[t
             .on_conflict_do_update(index_elements=["name"], set_=last)
         )
     return True
+
+
+def _together(counted: Iterable[tuple[datetime, Counted]]) -> Iterator[tuple[datetime, Counted]]:
+    """The same sums with one addition for each hour, name and labels, at the last of its times."""
+    found: dict[tuple[datetime, str, str], tuple[datetime, Counted]] = {}
+    for at, (name, labels, value) in counted:
+        key = (_hour(at), name, _text(labels))
+        last, (_, _, before) = found.get(key, (at, (name, labels, 0.0)))
+        found[key] = (max(at, last), (name, labels, before + value))
+    yield from found.values()
 
 
 def fold(db: Database, now: datetime) -> int:

@@ -36,7 +36,8 @@ def count_events(db: Database) -> None:
 
 
 def _of_event(db: Database, event: Event) -> Iterator[Counted]:
-    job = _job(db, event) if event.name in WORKED_OUT else None
+    ends_work = event.name in WORKED_OUT and (event.before == JobState.RUNNING or event.name == "job reported")
+    job = _job(db, event) if ends_work else None
     yield from added(event, job, _last_received(db, job) if job and event.name == "job reported" else None)
 
 

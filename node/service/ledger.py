@@ -20,7 +20,7 @@ from storage.errors import StorageError
 log = structlog.get_logger()
 
 HERE = (Receipt.STORED, Receipt.HERE_ALREADY)
-MOST_STRANGERS = 50
+MOST_STRANGERS = 20
 OTHERS = "(others)"
 LONGEST_TITLE = 16
 MOST_STUDIES = 10_000  # whose accession number is known to be noted already

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from node.web import api, metrics
 from node.web.entry import Entry
 from node.web.guard import Guard
 from node.web.live import Live
@@ -14,7 +15,7 @@ from node.web.site import Site
 from node.web.view import STATIC, page
 from storage.errors import InvalidTransition, NotFound, StorageError
 
-PAGES = (queue, study, peers, health, statistics, actions, login, theme)
+PAGES = (metrics, queue, study, peers, health, statistics, actions, login, theme)
 FOR_MACHINES = "/api/"
 TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Not possible", 503: "Not now"}
 A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes with its content
@@ -23,10 +24,11 @@ A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes 
 def application(site: Site) -> FastAPI:
     """Everything that is served, over this site."""
     app = FastAPI(title="NeuroSSL Node", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-    app.state.site, app.state.live = site, Live(site)
+    app.state.site, app.state.live, app.state.asked_before = site, Live(site), api.AskedBefore()
     app.mount("/static", Unchanging(directory=STATIC), name="static")
     for module in PAGES:
         app.include_router(module.router, include_in_schema=False)
+    app.include_router(api.router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misspelt)
     app.add_exception_handler(StorageError, _not_stored)

@@ -94,7 +94,7 @@ class Watchdog:
         if child is None or self._bundle is None:
             return
         tell = partial(self._heart.beat, "ready", **self._bundle.facts)
-        tell(stage="waits for a job")
+        tell(stage="waits for a job", memory_mib=round(child.memory_mib))
         job = self._claim(child, tell)
         if job is None:
             self._stop.wait(TICK_S)

@@ -27,7 +27,7 @@ WALLS: rooms.Ways = {
         "work": "config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
-        "process": "config storage receive",
+        "process": "config log_sink storage receive",
         "receive": "config errors storage dicom",
         "series": "config errors model dicom",
         "report": "config errors verdict model dicom",
@@ -73,6 +73,7 @@ DOORS = {
     "joserfc": ("node/web/openid.py",),
     "httpx2": ("node/web/openid.py",),
     "nilearn": ("node/demo",),
+    "prometheus_client": ("node/observe/metrics.py",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
 }
