@@ -151,7 +151,7 @@ def page_of_jobs(
         asked = Asked(states=state or None, search=search, order=order, cursor=cursor, limit=limit)
         return _said(jobs.of_queue(site.folder, site.db, _now(), asked).as_json())
     except BadCursor as error:
-        raise HTTPException(422, str(error)) from error
+        raise HTTPException(404, str(error)) from error
 
 
 @router.get("/jobs/{job_id}", response_model=dict[str, Any])
