@@ -14,8 +14,11 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node import config_file
-from node.config_kinds import LONGEST_S, Count, Days, Port, Seconds, Section, SomeSeconds
-from node.config_kinds import Tls as Tls
+from node.config_base import LONGEST_S, Count, Days, Name, Port, Seconds, SomeSeconds
+from node.config_base import Section as Section
+from node.config_base import Tls as Tls
+from node.config_telling import EmailChannel, Notifications, WebhookChannel
+from node.config_telling import Hl7Receiver as Hl7Receiver
 from node.config_web import Web, anchored_web
 from node.errors import ConfigurationError
 
@@ -159,7 +162,7 @@ class Results(Section):
 class Destination(Section):
     """A PACS that gets the results."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+    name: Name
     ae_title: AETitle
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
@@ -234,10 +237,12 @@ class Settings(BaseSettings):
     selection: SelectionSettings = SelectionSettings()
     results: Results = Results()
     destinations: tuple[Destination, ...] = ()
+    hl7: tuple[Hl7Receiver, ...] = ()
     delivery: DeliverySettings = DeliverySettings()
     retention: Retention = Retention()
     audit: Audit = Audit()
     web: Web = Web()
+    notifications: Notifications = Notifications()
     log: Log = Log()
     stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
 
@@ -255,9 +260,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [destination.name for destination in self.destinations]
+        names = [each.name for each in self.receivers]
         if len(set(names)) != len(names):
-            raise ValueError("destinations: two have the same name")
+            raise ValueError("destinations: two have the same name, those of hl7 counted")
+        channels = [each.name for each in self.notifications.channels]
+        if len(set(channels)) != len(channels):
+            raise ValueError("notifications.channels: two have the same name")
         return self
 
     @model_validator(mode="after")
@@ -274,12 +282,17 @@ class Settings(BaseSettings):
         """SHA-256 of all settings."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
-    def destination(self, name: str) -> Destination | None:
+    def destination(self, name: str) -> Destination | Hl7Receiver | None:
         """The destination of this name, if it is still configured."""
-        return next((each for each in self.destinations if each.name == name), None)
+        return next((each for each in self.receivers if each.name == name), None)
+
+    @property
+    def receivers(self) -> tuple[Destination | Hl7Receiver, ...]:
+        """Everybody who gets results: by DICOM, and by HL7."""
+        return (*self.destinations, *self.hl7)
 
 
-UsesTls = TypeVar("UsesTls", Listener, Destination, Archive, Audit)
+UsesTls = TypeVar("UsesTls", Listener, Destination, Archive, Audit, Hl7Receiver)
 
 
 def load(path: Path) -> Settings:
@@ -341,8 +354,22 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
             "web": anchored_web(settings.web, folder),
+            "hl7": tuple(_anchored_tls(each, folder) for each in settings.hl7),
+            "notifications": _anchored_notifications(settings.notifications, folder),
         }
     )
+
+
+def _anchored_notifications(notifications: Notifications, folder: Path) -> Notifications:
+    channels = []
+    for each in notifications.channels:
+        update: dict[str, object] = {}
+        if each.secret is not None and each.secret.startswith("file:"):
+            update["secret"] = f"file:{folder / each.secret.removeprefix('file:')}"
+        if isinstance(each, EmailChannel | WebhookChannel) and each.authorities is not None:
+            update["authorities"] = folder / each.authorities
+        channels.append(each.model_copy(update=update))
+    return notifications.model_copy(update={"channels": tuple(channels)})
 
 
 def _anchored_audit(audit: Audit, folder: Path) -> Audit:

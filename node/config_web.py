@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from node.config_kinds import Port, Section, SomeSeconds
+from node.config_base import Port, Section, SomeSeconds
 
 
 def network(value: str) -> str:

@@ -53,6 +53,17 @@ def newest(db: Database, limit: int) -> list[Event]:
         return [Event(**row._asdict()) for row in connection.execute(query)][::-1]
 
 
+def newest_id(db: Database) -> int:
+    """Of the last event; 0 where there is none."""
+    with db.reading() as connection:
+        return int(connection.execute(sa.select(sa.func.max(events.c.event_id))).scalar_one() or 0)
+
+
+def named_since(db: Database, name: str, event_id: int) -> list[Event]:
+    """Those of this name that came after that event, oldest first."""
+    return _where(db, sa.and_(events.c.event_id > event_id, events.c.name == name))
+
+
 def _where(db: Database, condition: sa.ColumnElement[bool]) -> list[Event]:
     query = sa.select(*columns(events, Event)).where(condition).order_by(events.c.event_id)
     with db.reading() as connection:

@@ -34,6 +34,8 @@ def settle(connection: sa.Connection, job_id: int, now: datetime) -> Job:
     refused = [delivery for delivery in every if delivery.state is DeliveryState.REFUSED]
     if refused and job.state is JobState.FAILED:
         return job
+    if refused and all(delivery.reason.startswith(("withdrawn: ", "cancelled: ")) for delivery in refused):
+        return moves.job(connection, job, JobState.CANCELLED, refused[0].reason, now)
     if refused:
         names = ", ".join(sorted({delivery.destination for delivery in refused}))
         reason = f"{len(refused)} of {len(every)} results refused by {names}: {refused[0].reason}"

@@ -71,6 +71,7 @@ JOB_TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.REPORTED, JobState.DONE): "every delivery acknowledged",
     (JobState.REPORTED, JobState.FAILED): "a destination refused a result for good",
     (JobState.REPORTED, JobState.CANCELLED): "cancelled by an operator before everything was sent",
+    (JobState.DONE, JobState.REPORTED): "its answer no longer holds: a receiver that can be told is told",
     (JobState.FAILED, JobState.QUEUED): "an operator's retry",
     (JobState.FAILED, JobState.REPORTED): "an operator's retry of refused deliveries, or its destination was repaired",
     (JobState.FAILED, JobState.DONE): "every refused delivery was proved after all",

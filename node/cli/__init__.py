@@ -20,6 +20,7 @@ for _name in (
     "user",
     "keeping",
     "queue",
+    "notify",
     "dicom",
     "fetch",
     "inspect",

@@ -140,7 +140,7 @@ def check(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Whether the node does its work, for a container's health check; quick, and asks nobody but its own listener."""
-    from node.observe.vital import of_node
+    from node.observe.vital import of_node, remarks
 
     with one_line_errors():
         signs, troubles = of_node(load(config))
@@ -153,7 +153,7 @@ def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
             Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
             for what, words in sign.facts.get("held_up", {}).items():  # on purpose: no trouble
                 Console(highlight=False, soft_wrap=True).print(f"{what} is held up {words}", markup=False)
-    for line in troubles:
+    for line in (*troubles, *remarks(signs)):
         say(line)
     if troubles:
         raise typer.Exit(1)

@@ -21,11 +21,13 @@ class Breaker:
         self._failures = 0
         self._open_until_s = float("-inf")
         self.reason = ""
+        self.proved = False  # the last try succeeded
 
     def failed(self, reason: str, now_s: float) -> float:
         """Open, for longer each time; the wait in seconds."""
         self._failures += 1
         self.reason = reason
+        self.proved = False
         wait_s = spread(delay_s(self._failures, self._settings))
         self._open_until_s = now_s + wait_s
         return wait_s
@@ -34,6 +36,7 @@ class Breaker:
         """Open for long: somebody has to repair the destination first; the wait in seconds."""
         self._failures += 1
         self.reason = reason
+        self.proved = False
         wait_s = spread(self._settings.maximum_backoff_s)
         self._open_until_s = now_s + wait_s
         return wait_s
@@ -42,6 +45,7 @@ class Breaker:
         """Close."""
         self._failures = 0
         self.reason = ""
+        self.proved = True
 
     def is_open(self, now_s: float) -> bool:
         """Whether to wait still."""

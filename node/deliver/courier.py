@@ -8,16 +8,16 @@ tries (F64); one that refuses the association is asked again at the longest paus
 
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
-from node.config import Destination, Settings
+from node.config import Destination, Hl7Receiver, Settings
 from node.deliver.breaker import Breaker
 from node.deliver.cargo import Witness, witnessed
 from node.deliver.proof import ArchiveCheck
@@ -39,23 +39,65 @@ TICK_S = 0.1
 STEPS_WITHIN_TIMEOUT = 8  # connecting, associating, sending, releasing: each may take a timeout
 
 
+class Way(Protocol):
+    """How one destination is reached."""
+
+    @property
+    def trouble(self) -> str:
+        """Why what was sent is not proved at the moment; "" when nothing stands in the way."""
+
+    def send(self, plan: Sequence[tuple[Delivery, Path]]) -> Iterator[SendOutcome]:
+        """One outcome for each delivery and its verified file, in this order, as it comes."""
+
+    def prove(self, now: datetime, now_s: float) -> None:
+        """Ask for proof of what was sent."""
+
+
+class ByDicom:
+    """C-STORE over one association, then storage commitment or C-FIND."""
+
+    def __init__(self, destination: Destination, settings: Settings, db: Database) -> None:
+        """Nothing is sent yet."""
+        self._peer = peer_of(destination, settings)
+        self._timeout_s = settings.delivery.timeout_s
+        self._archive = ArchiveCheck(destination, self._peer, settings.delivery, db)
+
+    @property
+    def trouble(self) -> str:
+        """As `Way`."""
+        return self._archive.trouble
+
+    def send(self, plan: Sequence[tuple[Delivery, Path]]) -> Iterator[SendOutcome]:
+        """As `Way`."""
+        return scu.send(self._peer, [path for _, path in plan], self._timeout_s)
+
+    def prove(self, now: datetime, now_s: float) -> None:
+        """As `Way`."""
+        self._archive.round(now, now_s)
+
+
 class Courier:
     """Carries results to one destination, in a thread of its own."""
 
     def __init__(
-        self, destination: Destination, settings: Settings, folder: DataFolder, db: Database, stop: Event
+        self,
+        destination: Destination | Hl7Receiver,
+        way: Way,
+        settings: Settings,
+        folder: DataFolder,
+        db: Database,
+        stop: Event,
     ) -> None:
         """Nothing is sent before `run`."""
         self.destination = destination
         self.alive_at_s = time.monotonic()
         self.witness: Witness | None = None
         self._settings = settings
-        self._peer = peer_of(destination, settings)
+        self._way = way
         self._folder = folder
         self._db = db
         self._stop = stop
         self._breaker = Breaker(settings.delivery)
-        self._archive = ArchiveCheck(destination, self._peer, settings.delivery, db)
         self._refusals: Counter[int] = Counter()  # of each job, since it was last accepted
         self._claimed: Delivery | None = None  # and not yet written down what became of it
 
@@ -72,7 +114,12 @@ class Courier:
     @property
     def trouble(self) -> str:
         """Why nothing is sent at the moment; "" when nothing stands in the way."""
-        return self._breaker.reason or self._archive.trouble
+        return self._breaker.reason or self._way.trouble
+
+    @property
+    def is_down(self) -> bool | None:
+        """Whether the destination takes nothing; None while nothing was tried."""
+        return True if self._breaker.reason else False if self._breaker.proved else None
 
     def run(self) -> None:
         """Carry until the stop."""
@@ -94,7 +141,7 @@ class Courier:
         while self._may_send and (first := self._claim()) is not None:
             self._send_study(first)
         if self._may_send and not _is_held_up(self._db):
-            self._archive.round(datetime.now(UTC), time.monotonic())
+            self._way.prove(datetime.now(UTC), time.monotonic())
 
     @property
     def _name(self) -> str:
@@ -114,11 +161,11 @@ class Courier:
         plan = self._plan(first)
         if not plan:
             return
-        outcomes = scu.send(self._peer, [path for _, path in plan], self._settings.delivery.timeout_s)
+        outcomes = self._way.send(plan)
         witnessing = witnessed(self.witness, self._db, first.job_id, [path for _, path in plan])
         with witnessing as cargo, closing(cast("Generator[SendOutcome]", outcomes)):
             for planned, _ in plan:
-                claimed = first if planned == first.delivery_id else self._claim_planned(planned)
+                claimed = first if planned == first else self._claim_planned(planned.delivery_id)
                 if claimed is None:
                     return
                 outcome = next(outcomes)
@@ -133,7 +180,7 @@ class Courier:
         self._put_back()
         return None
 
-    def _plan(self, first: Delivery) -> list[tuple[int, Path]]:
+    def _plan(self, first: Delivery) -> list[tuple[Delivery, Path]]:
         """This delivery and those of its job that wait behind it, each with its verified file; ends at an altered
         one."""
         waiting = [
@@ -141,10 +188,10 @@ class Courier:
             for each in outbox.of_job(self._db, first.job_id)
             if each.destination == self._name and each.state is DeliveryState.PENDING
         ]
-        plan: list[tuple[int, Path]] = []
+        plan: list[tuple[Delivery, Path]] = []
         for each in (first, *waiting):
             try:
-                plan.append((each.delivery_id, self._file(each)))
+                plan.append((each, self._file(each)))
             except FileAltered as error:
                 if not plan:
                     self._refuse(first, f"kept back: {error}")

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from node.config import Settings, Tls, Worker, load
+from node.config import Hl7Receiver, Settings, Tls, Worker, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
 from node.dimse.scu import Peer
 from node.dimse.tls import client_context, server_context
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, Unreachable
+from node.hl7 import mllp
+from node.observe.vital import remarks
 from node.process.heartbeat import pulses
 from node.process.quarters import settle_in
 from node.receive.recovery import is_lost
@@ -77,6 +79,7 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
         yield _database(folder)
     running = _processes(folder)
     yield from running
+    yield from (Fact("notices", "warning", line) for line in remarks(pulses(folder.root / "locks")))
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
         yield _of_listener(settings)
     if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
@@ -85,6 +88,7 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield from _tls(settings)
     yield from _model(settings.worker, settings.data_folder)
     yield from _peers(settings)
+    yield from (_hl7(each) for each in settings.hl7)
 
 
 def _folder(folder: DataFolder) -> Fact:
@@ -195,6 +199,7 @@ def _tls(settings: Settings) -> list[Fact]:
     uses: list[tuple[str, Callable[[Tls, str], object], Tls | None]] = [
         ("listener.tls", server_context, settings.listener.tls),
         *((f"destinations.{each.name}.tls", client_context, each.tls) for each in settings.destinations),
+        *((f"hl7.{each.name}.tls", client_context, each.tls) for each in settings.hl7),
         ("audit.tls", client_context, settings.audit.tls),
     ]
     found = []
@@ -250,3 +255,12 @@ def _echo(name: str, peer: Peer) -> Fact:
     if outcome.answered and outcome.seconds is not None:
         return Fact(name, "ok", f"{peer} answers C-ECHO in {1000 * outcome.seconds:.0f} ms")
     return Fact(name, "trouble", f"{peer}: {outcome.text.removeprefix(f'{peer}: ')}")
+
+
+def _hl7(receiver: Hl7Receiver) -> Fact:
+    name, where = f"hl7 {receiver.name}", f"{receiver.host}:{receiver.port}"
+    try:
+        mllp.connects(receiver, ECHO_TIMEOUT_S)
+    except (Unreachable, ConfigurationError) as error:
+        return Fact(name, "trouble", f"{where}: {error}")
+    return Fact(name, "ok", f"{where} takes connections")

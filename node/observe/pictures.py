@@ -1,4 +1,4 @@
-"""The slices that an answer keeps for a screen (node/report/pictures.py makes them): facts, and PNG files as they lie."""
+"""The slices that an answer keeps for a screen (as node/report/pictures.py makes them): facts and PNG files."""
 
 import json
 import zipfile

@@ -34,6 +34,7 @@ OVERTAKEN = "overtaken"  # how the reason begins when a job was cancelled by the
 _SECRET = re.compile(r"key|password|passphrase|secret|token|credential", re.IGNORECASE)
 _OWN_WORDS = ("when", "why")  # of selection.rules: they may quote a data set
 _LOGIN = re.compile(r"//[^/@\s]*@")
+_HTTP_PATH = re.compile(r"^(https?://[^/]+/).+")  # that of a webhook may hold a token
 
 
 def write(config: Path, out: Path, now: datetime) -> list[str]:
@@ -75,7 +76,9 @@ def without_secrets(content: Any, name: str = "") -> Any:
         return [without_secrets(each, name) for each in content]
     if content is not None and (name in _OWN_WORDS or _SECRET.search(name)):
         return REMOVED
-    return _LOGIN.sub(f"//{REMOVED}@", content) if isinstance(content, str) else content
+    if not isinstance(content, str):
+        return content
+    return _LOGIN.sub(f"//{REMOVED}@", _HTTP_PATH.sub(rf"\g<1>{REMOVED}", content))
 
 
 def _signs(folder: DataFolder) -> Any:

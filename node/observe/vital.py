@@ -4,7 +4,7 @@ A process that gives signs of life may still do nothing. So the office says whic
 listener whether it could write a file and a row just now, and here it is asked by C-ECHO whether it answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from node.process.heartbeat import STALE_S, Pulse, pulses
@@ -21,6 +21,12 @@ def of_node(settings: "Settings") -> tuple[list[Pulse], list[str]]:
     signs = [sign for sign in pulses(settings.data_folder / "locks") if sign.state != "stopped"]
     troubles = [line for sign in signs for line in _troubles(sign, settings)]
     return signs, troubles or ([] if signs else ["nothing runs"])
+
+
+def remarks(signs: Iterable[Pulse]) -> list[str]:
+    """What is not as it should be and stops no work, one line each: a channel that cannot be told."""
+    channels = (item for sign in signs if sign.beats for item in sign.facts.get("channels", {}).items())
+    return [f"channel {name} is not told: {trouble}" for name, trouble in channels if trouble]
 
 
 def _troubles(sign: Pulse, settings: "Settings") -> Iterator[str]:

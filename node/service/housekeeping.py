@@ -16,6 +16,8 @@ from node.archive.fetching import Fetcher, Fetching
 from node.config import Settings
 from node.deliver.courier import refuse_unconfigured
 from node.dimse.requestor import peer_of
+from node.notify.office import Notifying
+from node.notify.post import Post
 from node.observe import audit_message, tally
 from node.observe.audit import Trail
 from node.process.clock import SteadyClock
@@ -25,7 +27,19 @@ from node.service.ledger import Ledger
 from node.service.listener import on_store, titles
 from node.service.scheduler import Act
 from node.service.witness import Reception
-from storage import Database, DataFolder, answers, files, queue, retention, studies, switches, tallies, watermarks
+from storage import (
+    Database,
+    DataFolder,
+    answers,
+    files,
+    queue,
+    retention,
+    retraction,
+    studies,
+    switches,
+    tallies,
+    watermarks,
+)
 from storage.errors import FolderInUse
 from storage.records import Study, SwitchName
 
@@ -34,6 +48,8 @@ log = structlog.get_logger()
 SWEEP_GRACE_S = 3600.0
 SILENT_S = 5.0  # it gives a sign of life every second
 FOR_EVER = float("inf")
+LONGEST_TELLING_S = 600.0
+LOOK_EVERY_S = 5.0
 
 
 def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> tuple[Act, ...]:
@@ -55,12 +71,28 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
         Act("tallies", 2, lambda: tally.count_events(db)),
         Act("tallies of long ago", 86400, lambda: fold(db)),
     ]
+    if settings.hl7:
+        found.append(Act("retractions", 5, partial(retract, settings, db)))
     if archived is not None:
         found.append(Act("counting", 5, archived.counting.ask))
     if fetching is not None:
         found.append(Act("fetching", 1, partial(_fetch, fetching, reception, db)))
         found.append(Act("ledger", 2, lambda: ledger.write(db, _now())))
     return tuple(found)
+
+
+def telling(notifying: Notifying) -> tuple[Act, ...]:
+    """Word to people: one act looks, and each channel has one of its own, which may wait for its server."""
+    if not notifying.posts:
+        return ()
+    posts = (
+        Act(f"channel {each.name}", 1, partial(_tell, each), may_take_s=LONGEST_TELLING_S) for each in notifying.posts
+    )
+    return (Act("notices", LOOK_EVERY_S, notifying.look), *posts)
+
+
+def _tell(post: Post) -> None:
+    post.round(_now(), time.monotonic())
 
 
 class OfArchive(NamedTuple):
@@ -181,6 +213,13 @@ class CompletenessWatch:
         job = studies.work_early(self._db, study, rule, self._settings.worker.maximum_attempts, _now())
         if job is not None:
             log.info("worked on early", study=study.study_instance_uid, job_id=job.job_id, rule=rule)
+
+
+def retract(settings: Settings, db: Database) -> None:
+    """Receivers of HL7 are told of results that no longer hold."""
+    for delivery in retraction.untold(db, [each.name for each in settings.hl7]):
+        retraction.tell(db, delivery, _now())
+        log.info("result retracted", destination=delivery.destination, job_id=delivery.job_id)
 
 
 def give_back_leases(settings: Settings, db: Database, clock: SteadyClock) -> None:

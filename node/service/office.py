@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 import structlog
 
 from node.config import Settings
-from node.deliver.courier import Courier
+from node.deliver.courier import ByDicom, Courier
 from node.errors import Transient
-from node.observe.audit import trail_of
+from node.hl7.receiver import ByHl7
+from node.notify.office import Notifying
+from node.observe.audit import Trail, trail_of
 from node.process.role import take_role
 from node.receive.recovery import adopt_orphans
-from node.service.housekeeping import acts
+from node.service.housekeeping import acts, telling
 from node.service.scheduler import Scheduler
 from node.service.witness import Dispatch
 from storage import Database, DataFolder, outbox, queue
@@ -38,18 +40,38 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
     """
     with take_role(settings, "office") as (_, folder, db, heart), trail_of(settings, "office") as trail:
         _put_right(folder, db)
-        couriers = [Courier(each, settings, folder, db, stop) for each in settings.destinations]
-        for courier in couriers:
-            courier.witness = Dispatch(trail, courier.destination)
+        couriers = _couriers(settings, folder, db, trail, stop)
         threads = [_start(courier) for courier in couriers]
-        with Scheduler(acts(settings, folder, db, trail)) as scheduler:
+        notifying = Notifying(settings, folder, db, lambda: {each.destination.name: each.is_down for each in couriers})
+        with Scheduler((*acts(settings, folder, db, trail), *telling(notifying))) as scheduler:
             while not stop.is_set():
                 _look_after(list(zip(couriers, threads, strict=True)))
                 late = [*scheduler.late(), *(f"delivery to {each}" for each in _late(couriers))]
-                heart.beat("ready", late=late, destinations=_state(couriers), acts=scheduler.facts())
+                heart.beat(
+                    "ready",
+                    late=late,
+                    destinations=_state(couriers),
+                    channels=notifying.troubles,
+                    acts=scheduler.facts(),
+                )
                 stop.wait(TICK_S)
         heart.beat("stopping")
         _let_end(threads, settings.stop_timeout_s * 0.6)
+
+
+def _couriers(
+    settings: Settings, folder: DataFolder, db: Database, trail: Trail, stop: threading.Event
+) -> list[Courier]:
+    """One for each destination; the audit trail hears of what goes by DICOM."""
+    found = []
+    for each in settings.destinations:
+        courier = Courier(each, ByDicom(each, settings, db), settings, folder, db, stop)
+        courier.witness = Dispatch(trail, each)
+        found.append(courier)
+    for receiver in settings.hl7:
+        way = ByHl7(receiver, settings.delivery.timeout_s, db)
+        found.append(Courier(receiver, way, settings, folder, db, stop))
+    return found
 
 
 def _put_right(folder: DataFolder, db: Database) -> None:

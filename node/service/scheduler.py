@@ -30,11 +30,12 @@ class Act:
     name: str
     every_s: float
     do: Callable[[], None]
+    may_take_s: float = 0.0  # what waits for others
 
     @property
     def late_after_s(self) -> float:
         """Without success for longer than this, something is wrong."""
-        return LATE_AFTER_PERIODS * self.every_s + LATE_AFTER_S
+        return LATE_AFTER_PERIODS * self.every_s + LATE_AFTER_S + self.may_take_s
 
 
 class Scheduler:

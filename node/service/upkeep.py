@@ -141,7 +141,7 @@ class Reload:
 
 def _tls_files(settings: Settings) -> tuple[str, ...]:
     """What the certificates and keys hold: they are renewed under the same names."""
-    sections = (settings.listener.tls, *(each.tls for each in settings.destinations))
+    sections = (settings.listener.tls, *(each.tls for each in settings.receivers))
     return tuple(_content(path) for tls in sections if tls for path in (tls.certificate, tls.key, tls.authorities))
 
 

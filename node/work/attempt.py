@@ -19,13 +19,13 @@ import structlog
 from node.config import Settings
 from node.patience import PASSING, patiently
 from node.retry import delay_s, spread
+from node.work import planning
 from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Progress, Said, StoredInstance, Task
 from node.work.outcome import Outcome
 from storage import Database, DataFolder, answers, instances, outbox, queue
 from storage.errors import ResultConflict
-from storage.outbox import NewDelivery
-from storage.records import Job, Proof
+from storage.records import Job
 
 log = structlog.get_logger()
 
@@ -154,11 +154,7 @@ class Attempt:
 
     def _complete(self, analysed: Analysed) -> None:
         job, results = self._job, [each.result for each in analysed.results]
-        deliveries = [
-            NewDelivery(each.result.sop_instance_uid, name, self._proof(name))
-            for each in analysed.results
-            for name in each.destinations
-        ]
+        deliveries = planning.deliveries(analysed, self._settings)
         row, folder = self._row(analysed.outcome), DataFolder(self._settings.data_folder)
         at_once = self._settings.completeness.publish == "at_once"
         try:
@@ -177,10 +173,6 @@ class Attempt:
     def _row(self, outcome: Outcome) -> dict[str, Any]:
         """The outcome as the job keeps it, with the attempt that the claim counted."""
         return outcome.model_copy(update={"attempt": self._job.attempt}).as_row()
-
-    def _proof(self, destination: str) -> Proof:
-        found = self._settings.destination(destination)
-        return Proof(found.proof) if found else Proof.NONE
 
     def _fail(self, failed: Failed) -> None:
         if failed.decision == "retry":

@@ -13,7 +13,7 @@ from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian, Sec
 
 from node.config import DeliverySettings, Settings
 from node.config import Destination as Configured
-from node.deliver.courier import Courier, refuse_unconfigured
+from node.deliver.courier import ByDicom, Courier, refuse_unconfigured
 from node.dimse.association import Association
 from storage import Database, files, outbox, queue
 from storage.errors import DatabaseBusy, StorageFull
@@ -72,7 +72,8 @@ def courier(
         delivery=DeliverySettings(**chosen),  # type: ignore[arg-type]
         destinations=(configured,),
     )
-    return Courier(configured, settings, stored.folder(db), db, stop or threading.Event())
+    way = ByDicom(configured, settings, db)
+    return Courier(configured, way, settings, stored.folder(db), db, stop or threading.Event())
 
 
 def carry(carrier: Courier, db: Database, job: Job, *until: JobState) -> Job:

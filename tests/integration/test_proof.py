@@ -214,7 +214,7 @@ def refused_by_proof(db: Database, job: Job, pacs_port: int) -> str:
     carrier = courier(db, pacs_port, proof="commitment", backoff_s=0, maximum_backoff_s=0)
     transaction = ""
     for _ in range(3):
-        carrier._archive._pause = type(carrier._archive._pause)()
+        carrier._way._archive._pause = type(carrier._way._archive._pause)()
         carrier.round()
         transaction = str(outbox.of_job(db, job.job_id)[0].transaction_uid)
         uids = [each.sop_instance_uid for each in outbox.of_job(db, job.job_id)]
@@ -278,7 +278,7 @@ def test_who_is_never_found_by_a_read_back_is_not_sent_for_ever(db: Database) ->
         carrier = courier(db, pacs.port, proof="find", commitment_timeout_s=0.001, backoff_s=0, maximum_backoff_s=0)
 
         def given_up() -> bool:
-            carrier._archive._pause = type(carrier._archive._pause)()
+            carrier._way._archive._pause = type(carrier._way._archive._pause)()
             carrier.round()
             return job_state(db, job) is JobState.FAILED
 

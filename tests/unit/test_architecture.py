@@ -17,11 +17,13 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "offline conformance demo web",
+        "notify offline conformance demo web",
         "web": "config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe",
-        "observe": "config errors logs storage archive dicom dimse receive deliver work process",
+        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7",
+        "hl7": "config config_telling errors storage dicom dimse work",
+        "notify": "config config_telling errors logs retry storage process",
+        "observe": "config errors logs storage archive dicom dimse receive deliver work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "work": "config dicom errors logs retry patience model storage series report process",
@@ -38,9 +40,10 @@ WALLS: rooms.Ways = {
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
-        "config": "errors dicom config_file config_kinds config_web",
-        "config_web": "config_kinds",
-        "config_kinds": "",
+        "config": "errors dicom config_file config_base config_telling config_web",
+        "config_base": "",
+        "config_telling": "config_base",
+        "config_web": "config_base",
         "config_file": "errors",
         "errors": "",
         "model": "",
@@ -76,6 +79,10 @@ DOORS = {
     "prometheus_client": ("node/observe/metrics.py",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
+    "apprise": ("node/notify/service.py",),
+    "smtplib": ("node/notify/mail.py",),
+    "cryptography": ("node/notify/certificates.py",),
+    "hl7": ("node/hl7",),
 }
 
 
@@ -148,6 +155,7 @@ def loaded_after(statement: str) -> set[str]:
     return set(told.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "without"),
     [

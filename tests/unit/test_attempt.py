@@ -9,13 +9,14 @@ import pytest
 
 from node.config import Destination, Settings
 from node.patience import StoppedWaiting
+from node.work import planning
 from node.work.attempt import Attempt
 from node.work.child import ChildEnded
 from node.work.messages import Analysed, Failed, Outgoing, Progress, Said, Task
 from storage import Database, outbox, queue
 from storage.answers import NewAnswer
 from storage.errors import DatabaseBusy, LeaseLost, StorageFull
-from storage.records import Job, Proof
+from storage.records import Job, Proof, Result
 from storage.states import AnswerKind, JobState
 from tests import stored
 from tests.outcomes import outcome
@@ -114,6 +115,25 @@ def test_what_was_analysed_is_written_with_outcome_results_and_who_gets_them(ben
     assert outbox.results_of_job(db, bench.job.job_id) == results
     proofs = {(each.destination, each.proof) for each in outbox.of_job(db, bench.job.job_id)}
     assert proofs == {("pacs", Proof.FIND), ("gone", Proof.NONE)}
+
+
+def test_an_information_system_gets_the_first_report_and_what_has_no_result_only_where_it_wants_that() -> None:
+    def line(kind: str, number: int) -> Outgoing:
+        uids = {"sop_instance_uid": f"2.25.{number}", "sop_class_uid": "1", "series_instance_uid": "1"}
+        result = Result(**uids, job_id=1, kind=kind, ordinal=number, path="p", sha256="s", size_bytes=1)
+        return Outgoing(result=result, destinations=())
+
+    result = analysed(line("summary", 1), line("sr_text", 2), line("sr_comprehensive", 3))
+    none = result.model_copy(update={"answer": NewAnswer(AnswerKind.NO_RESULT, "key", "nothing to read")})
+    receivers = [{"name": "ris", "host": "h", "port": 1}, {"name": "his", "host": "h", "port": 1, "skipped": True}]
+    settings = Settings(hl7=receivers)  # type: ignore[arg-type]
+
+    def planned(said: Analysed) -> list[tuple[str, str]]:
+        return [(each.destination, each.sop_instance_uid) for each in planning.deliveries(said, settings)]
+
+    assert planned(result) == [("ris", "2.25.2"), ("his", "2.25.2")]
+    assert planned(none) == [("his", "2.25.2")]
+    assert planned(analysed(line("summary", 1))) == []
 
 
 def test_a_child_cannot_write_its_result_under_another_job(bench: Bench, db: Database) -> None:

@@ -174,7 +174,7 @@ def test_a_dead_receiver_delays_nothing_and_what_is_lost_is_counted_and_said(tmp
                 took_s = time.monotonic() - began_s
                 began_s = time.monotonic()
             closing_s = time.monotonic() - began_s
-    assert took_s < 2
+    assert took_s < 20  # a second or less; each of them waiting for the receiver would take hours
     assert closing_s < 4
     assert trail.lost > 10_000
     said = [each["lost"] for each in logs if each["event"] == "audit messages lost"]

@@ -21,6 +21,8 @@ from node.series.reasons import Reason
 from node.series.volume import read_series
 from tests import factories
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = replace(
     Limits.of(Settings(), Manifest(trained=False)),

@@ -42,6 +42,7 @@ def answer(*arguments: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[], ["queue"], ["model"], ["model", "train"], ["serve"], ["send"], ["demo"]])
 def test_help_loads_neither_a_large_library_nor_what_reads_settings(command: list[str]) -> None:
     told = answer(*command, "--help")
@@ -49,6 +50,7 @@ def test_help_loads_neither_a_large_library_nor_what_reads_settings(command: lis
     assert {*LIBRARIES, *SETTINGS} & set(told) == set()
 
 
+@pytest.mark.slow
 def test_a_container_s_health_check_loads_no_large_library(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"data_folder": str(tmp_path / "data")}))

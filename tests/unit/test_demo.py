@@ -25,6 +25,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_template(tmp_path_factory.mktemp("template") / "study")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:nilearn")
 def test_every_voxel_of_the_template_lies_where_the_template_has_it(template: list[Path]) -> None:
     chosen = select(read_series(template).series, Settings().selection).chosen

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from node.cli import app
 from node.config import Archive, Destination, Settings
+from node.config_telling import Hl7Receiver
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,7 +74,7 @@ def test_every_command_and_every_option_explains_itself(path: tuple[str, ...]) -
 
 def configuration_table() -> dict[str, set[str]]:
     """Section -> keys of the table in the README."""
-    rows = re.findall(r"^\| (\(top\)|`[a-z_]+`) \| (.*?) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| (\(top\)|`[a-z0-9_]+`) \| (.*?) \|", README, re.MULTILINE)
     return {section.strip("`"): set(re.findall(r"`([a-z_]+)`", keys)) for section, keys in rows}
 
 
@@ -83,9 +84,10 @@ def test_every_section_and_every_key_of_the_settings_is_in_the_table_and_no_othe
         for name, field in Settings.model_fields.items()
         if isinstance(kind := field.annotation, type) and issubclass(kind, BaseModel)
     }
-    top = Settings.model_fields.keys() - sections.keys() - {"destinations", "archive"}
+    top = Settings.model_fields.keys() - sections.keys() - {"destinations", "archive", "hl7"}
     expected = {"(top)": top, **sections, "destinations": set(Destination.model_fields)}
     expected["archive"] = set(Archive.model_fields)
+    expected["hl7"] = set(Hl7Receiver.model_fields)
     table = {section: keys for section, keys in configuration_table().items() if section in expected}
     assert table == expected
 

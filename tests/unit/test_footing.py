@@ -48,6 +48,7 @@ def test_an_empty_folder_that_went_is_made_again(folder: DataFolder, db: Databas
     assert (folder.root / name).is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["neurossl.sqlite", "locks"])
 def test_without_database_or_lock_nothing_is_acknowledged_and_the_process_ends(
     folder: DataFolder, db: Database, name: str

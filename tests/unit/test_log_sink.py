@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from node.log_sink import Sink
 from tests.destination import wait_until
 
@@ -59,6 +61,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     os.close(writing)
 
 
+@pytest.mark.slow
 def test_a_process_whose_log_nobody_reads_ends_all_the_same() -> None:
     code = (
         "import node.logs, node.config, structlog\n"

@@ -99,6 +99,7 @@ def test_control_characters_cannot_forge_a_line_or_drive_a_terminal(
     assert set(written[:-1]).isdisjoint({"\r", "\x1b", "\x00", "\x7f", "\x9b", "\u2028", "\u202e"})
 
 
+@pytest.mark.slow
 def test_the_last_words_of_a_dying_process_quote_nothing() -> None:
     code = (
         "import node.logs, node.config, threading\n"
@@ -113,6 +114,7 @@ def test_the_last_words_of_a_dying_process_quote_nothing() -> None:
     assert len(ended.stderr.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_standard_error_that_cannot_be_written_stops_nobody() -> None:
     code = (
         "import node.logs, node.config, structlog\n"

@@ -234,6 +234,7 @@ def test_the_batch_fits_into_half_of_the_free_memory() -> None:
         assert batch == 1 or batch * 30 * 2**20 <= free / 2
 
 
+@pytest.mark.slow
 def test_the_cpu_worker_needs_no_torch() -> None:
     code = (
         "import sys; from model import Bundle, Predictor, Volume; from tests import bundles;"

@@ -83,6 +83,7 @@ def test_a_script_is_executable_and_parses(script: str) -> None:
     subprocess.run(["bash", "-n", ROOT / script], check=True)
 
 
+@pytest.mark.slow
 def test_the_systemd_unit_is_valid_and_starts_a_command_of_the_node(tmp_path: Path) -> None:
     unit = (ROOT / "node" / "service" / "neurossl-node.service").read_text()
     (start,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)

@@ -109,7 +109,9 @@ def required() -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("kind", "keyword", "attribute_type"), list(required()))
 def test_a_missing_attribute_is_found(kind: str, keyword: str, attribute_type: str) -> None:
-    assert_found(kind, without(keyword), rf"{keyword} \(type {attribute_type}\) is missing")
+    (content,) = [each.content for each in VALID if each.kind == kind]
+    with pytest.raises(InvalidResult, match=rf"{keyword} \(type {attribute_type}\) is missing"):
+        check([rewritten(content, without(keyword))])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,8 @@ from model.slicing import Preprocessing, slice_from_image, slices
 from model.types import Scope, Volume
 from tests import factories
 
+pytestmark = pytest.mark.slow
+
 SHAPE, SPACING = (80, 80, 80), 2.7
 Field = NDArray[np.float64]
 

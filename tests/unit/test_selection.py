@@ -286,6 +286,7 @@ def test_the_limits_are_settings() -> None:
     assert "1 missing" in bridged.detail
 
 
+@pytest.mark.slow
 def test_nothing_of_the_patient_gets_into_a_verdict() -> None:
     secrets = {"PatientName": "Geheim^Hannelore", "PatientID": "ID-77123", "PatientBirthDate": "19310101"}
     for _, make in REFUSED.values():

@@ -272,6 +272,7 @@ def damaged(content: bytes, rng: Random) -> bytes:
     return bytes(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["explicit", "implicit", "compressed", "enhanced"])
 def test_random_damage_ends_in_a_verdict_or_a_named_error(kind: str, tmp_path: Path) -> None:
     rng = Random(kind)

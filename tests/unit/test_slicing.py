@@ -16,6 +16,8 @@ from model.slicing import Preprocessing, normalise, resample, slice_from_image, 
 from model.types import SourceFrame, Volume
 from tests import factories
 
+pytestmark = pytest.mark.slow
+
 STANDARD = Preprocessing()
 LIGHT = Preprocessing(slices=13, spacing_mm=5.0, size=112)
 

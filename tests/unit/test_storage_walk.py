@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -257,7 +258,7 @@ class Node(RuleBasedStateMachine):
         files.delete_doomed(folder, self.db)  # of answers that were discarded
 
 
-TestNode = Node.TestCase
+TestNode = pytest.mark.slow(Node.TestCase)
 TestNode.settings = settings(
     max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

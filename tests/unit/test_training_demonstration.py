@@ -50,6 +50,7 @@ def test_its_card_is_what_its_numbers_say(bundle: Bundle) -> None:
         assert said in text
 
 
+@pytest.mark.slow
 def test_it_answers_for_a_head_as_it_comes_from_a_scanner(bundle: Bundle) -> None:
     affine = np.array([[0, 0, 2.0, -100], [0, 2.0, 0, -120], [2.0, 0, 0, -110], [0, 0, 0, 1.0]])
     voxels = phantom.sampled((105, 120, 100), tuple(affine.ravel().tolist())).astype(np.float32)

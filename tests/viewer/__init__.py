@@ -51,8 +51,8 @@ class Browser:
         self._do("open", width=width, theme=theme, script=script)
 
     def goto(self, address: str) -> int:
-        """Load a page; its status."""
-        return int(self._do("goto", address=address))
+        """Load a page; its status, 0 where it comes from no server."""
+        return int(self._do("goto", address=address) or 0)
 
     def click(self, at: str) -> None:
         """The first element of this selector, once it can be clicked."""

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from node import verdict
-from node.observe import pictures, reports, study
+from node.observe import audit_message, pictures, reports, study
 from node.observe.study import StudyFacts
 from node.web import plots, timeline
 from node.web.entry import Operator
@@ -22,7 +22,8 @@ from node.web.forms import posted, text
 from node.web.pages.actions import hand
 from node.web.site import Site, TheSite
 from node.web.view import page
-from storage import outbox
+from node.web.visitor import Visitor
+from storage import outbox, queue
 from storage.records import Answer, Result, Word
 from storage.states import AnswerState, JobState
 
@@ -78,6 +79,7 @@ def result(site: TheSite, who: Operator, job_id: int, name: str) -> FileResponse
     for each in _objects(site, job_id):
         path = site.folder.path(each.path)
         if _name(each) == name and path.is_file():
+            _note_download(site, who, job_id)
             return FileResponse(path, media_type=DICOM, filename=f"neurossl-job-{job_id}-{name}.dcm")
     raise HTTPException(404, f"job {job_id} has no result {name}")
 
@@ -86,6 +88,7 @@ def result(site: TheSite, who: Operator, job_id: int, name: str) -> FileResponse
 def results(site: TheSite, who: Operator, job_id: int) -> StreamingResponse:
     """All its results as DICOM files."""
     found = [(each, site.folder.path(each.path)) for each in _objects(site, job_id)]
+    _note_download(site, who, job_id)
     content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed when it is sent)
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for each, path in found:
@@ -155,6 +158,11 @@ def _may_be(found: StudyFacts, answer: Answer | None) -> dict[str, bool]:
         "withdrawn": stands and answer is not None and answer.job_id == job.job_id,
         "read": published,
     }
+
+
+def _note_download(site: Site, who: Visitor, job_id: int) -> None:
+    uid = queue.get(site.db, job_id).study_instance_uid
+    site.trail.note(audit_message.operated(site.trail.us, who.name, uid, "results downloaded"))
 
 
 def _objects(site: Site, job_id: int) -> Sequence[Result]:

@@ -30,17 +30,25 @@ for (const viewer of document.querySelectorAll('[data-viewer]')) {
   blend(strength);
 
   document.addEventListener('keydown', event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea, select')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input:not([type=range]), textarea, select')) return;
     if (event.key === 'h' || event.key === 'H') {
       if (strength) before = strength;
       blend(strength ? 0 : before);
-    } else if (viewer.contains(event.target) || viewer.matches(':hover')) {
+    } else if (!event.target.closest('[data-heat], [data-slice]') && (viewer.contains(event.target) || viewer.matches(':hover'))) {
       const step = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 5, PageDown: -5, Home: -Infinity, End: Infinity }[event.key];
       if (step === undefined) return;
       planes.find(plane => !plane.element.hidden).step(step);
       event.preventDefault();
     }
   });
+}
+
+// What is under way is looked at again, but not under somebody's hands.
+const again = document.querySelector('[data-again]');
+if (again) {
+  setInterval(() => {
+    if (!document.hidden && !document.activeElement?.closest('main form, [data-viewer], details')) location.reload();
+  }, 1000 * again.dataset.again);
 }
 
 // One plane of slices and its desk.
@@ -92,7 +100,8 @@ function Plane(element, viewer) {
   list.addEventListener('wheel', event => {
     if (event.ctrlKey) return;
     event.preventDefault();
-    turned += event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : 40 * event.deltaY;
+    const way = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : 40 * event.deltaY;
+    turned = way * turned < 0 ? way : turned + way;
     const steps = Math.trunc(turned / 40);
     turned -= 40 * steps;
     if (steps) this.step(-steps);

@@ -1,4 +1,4 @@
-"""What the sections of the settings are made of: frozen models that refuse unknown keys, and numbers with bounds."""
+"""What sections of the settings are made of."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ Seconds = Annotated[float, Field(ge=0, le=LONGEST_S)]
 SomeSeconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 Days = Annotated[float, Field(ge=0, le=LONGEST_S / 86400)]
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 
 
 class Section(BaseModel):
