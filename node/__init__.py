@@ -11,7 +11,7 @@
 
     around it   service: the processes · process: what each does for itself · observe: facts for every reader
                 offline: the same without a service · conformance: the statement · cli, demo: for people
-    below it    dicom: encoding, no network · config, errors, logs, retry, patience · storage · model
+    below it    dicom: encoding, no network · verdict, config, errors, logs, retry, patience · storage · model
 
 Every arrow is a row in the events table. Who may import whom: `node` imports `storage` and `model`, which never meet;
 each library has one door; folders have no circle. `tests/unit/test_architecture.py` holds this, and draws it.

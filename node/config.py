@@ -5,6 +5,7 @@ Every key stands in `config.yaml` with its meaning, unit and default. An environ
 temperature, thresholds) is not here: it comes from the bundle.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
@@ -13,11 +14,12 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node import config_file
-from node.config_base import LONGEST_S, Count, Days, Name, Seconds, SomeSeconds
+from node.config_base import LONGEST_S, Count, Days, Name, Port, Seconds, SomeSeconds
 from node.config_base import Section as Section
 from node.config_base import Tls as Tls
 from node.config_telling import EmailChannel, Notifications, WebhookChannel
 from node.config_telling import Hl7Receiver as Hl7Receiver
+from node.config_web import Web, anchored_web
 from node.errors import ConfigurationError
 
 
@@ -43,7 +45,6 @@ def tag_expression(value: str) -> str:
 
 ENVIRONMENT = "NEUROSSL__"  # how the names of overriding variables begin
 AETitle = Annotated[str, AfterValidator(ae_title)]
-Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class AllowedPeer(Section):
@@ -247,6 +248,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     retention: Retention = Retention()
     audit: Audit = Audit()
+    web: Web = Web()
     notifications: Notifications = Notifications()
     log: Log = Log()
     stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
@@ -281,6 +283,11 @@ class Settings(BaseSettings):
                 f"retention.maximum_disk_use_percent: must be below listener.maximum_disk_use_percent, which is {limit}"
             )
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all settings."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def destination(self, name: str) -> Destination | Hl7Receiver | None:
         """The destination of this name, if it is still configured."""
@@ -353,6 +360,7 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "archive": settings.archive and _anchored_tls(settings.archive, folder),
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
+            "web": anchored_web(settings.web, folder),
             "hl7": tuple(_anchored_tls(each, folder) for each in settings.hl7),
             "notifications": _anchored_notifications(settings.notifications, folder),
         }

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from storage import events, moves, results, withdrawals
 from storage.engine import Database
 from storage.records import Answer, Job, Study
-from storage.schema import answers, columns, jobs, one_of, readings, studies
+from storage.schema import answers, columns, jobs, one_of, read_instances, studies
 from storage.settlement import find as find_job
 from storage.settlement import settle
 from storage.states import AnswerKind, AnswerState, JobState, StudyState
@@ -134,7 +134,7 @@ def keep(connection: sa.Connection, job: Job, new: NewAnswer, now: datetime) -> 
         {"answer_id": answer.answer_id, "sop_instance_uid": uid, "sha256": sha256} for uid, sha256 in new.read.items()
     ]
     if read:
-        connection.execute(readings.insert(), read)
+        connection.execute(read_instances.insert(), read)
     events.append(
         connection,
         at=now,
@@ -153,7 +153,7 @@ def discard_kept(
     for answer in _in_state(connection, study_instance_uid, AnswerState.KEPT):
         if but is None or answer.answer_id != but.answer_id:
             results.drop(connection, answer)
-            connection.execute(readings.delete().where(readings.c.answer_id == answer.answer_id))
+            connection.execute(read_instances.delete().where(read_instances.c.answer_id == answer.answer_id))
             moves.answer(connection, answer, AnswerState.DISCARDED, reason, now)
 
 

@@ -19,13 +19,14 @@ from storage.due import is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition
 from storage.folder import DataFolder
-from storage.records import REJECTION_NOTE, Delivery, Job, Proof, Result
+from storage.records import REJECTION_NOTE, Delivery, Job, Proof, Result, SwitchName
 from storage.schema import answers as answers_table
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as table
 from storage.schema import results as results_table
 from storage.settlement import find, settle
 from storage.states import AnswerState, DeliveryState, JobState
+from storage.switches import none_of
 from storage.withdrawals import TAKEN_BACK
 
 _DELIVERY = columns(table, Delivery)
@@ -93,7 +94,7 @@ def claim(db: Database, destination: str, now: datetime) -> Delivery | None:
     """The next due delivery to this destination, now SENDING and its attempt counted; None when there is nothing to do.
 
     Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination. An
-    answer that is kept, or was taken back, is not sent.
+    answer that is kept, or was taken back, is not sent, and nothing is while an operator holds up the sending.
     """
     with db.reading() as connection:  # an idle office takes no lock
         if _next(connection, destination, now) is None:
@@ -218,6 +219,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             one_of(table.c.state, _UNSENT),
             table.c.state == DeliveryState.PENDING,
             is_due(table, now),
+            none_of(SwitchName.SENDING, SwitchName.DRAIN),
             sa.or_(
                 sa.and_(jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]), sa.or_(~held_back, calls_back)),
                 _is_note(),

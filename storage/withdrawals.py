@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from storage import moves
 from storage.records import Answer, Delivery, Job
-from storage.schema import answers, columns, deliveries, instances, one_of, readings, rejections, results
+from storage.schema import answers, columns, deliveries, instances, one_of, read_instances, rejections, results
 from storage.settlement import find as find_job
 from storage.states import AnswerState, DeliveryState, JobState
 
@@ -60,10 +60,10 @@ def _has_changed(*, replaced: bool) -> sa.ColumnElement[bool]:
     """Of a row of `answers`. What retention deleted has not changed."""
     rejected = sa.exists().where(
         rejections.c.study_instance_uid == answers.c.study_instance_uid,
-        rejections.c.sop_instance_uid == readings.c.sop_instance_uid,
+        rejections.c.sop_instance_uid == read_instances.c.sop_instance_uid,
     )
     other = instances.c.study_instance_uid != answers.c.study_instance_uid
     if replaced:
-        other = sa.or_(other, instances.c.sha256 != readings.c.sha256)
-    became = sa.exists().where(instances.c.sop_instance_uid == readings.c.sop_instance_uid, other)
-    return sa.exists().where(readings.c.answer_id == answers.c.answer_id, sa.or_(rejected, became))
+        other = sa.or_(other, instances.c.sha256 != read_instances.c.sha256)
+    became = sa.exists().where(instances.c.sop_instance_uid == read_instances.c.sop_instance_uid, other)
+    return sa.exists().where(read_instances.c.answer_id == answers.c.answer_id, sa.or_(rejected, became))

@@ -66,6 +66,7 @@ class Service:
             "destinations": [pacs] if pacs_port else [],
             "delivery": {"backoff_s": 0.5, "maximum_backoff_s": 2, "timeout_s": 5},
             "stop_timeout_s": 15,
+            "web": {"enabled": False},
             **settings,
         }
         self.config.write_text(json.dumps(values))  # which is YAML as well

@@ -115,7 +115,7 @@ def _read(done: "DemoRun") -> "list[tuple[Path, Dataset]]":
 def _pictures(folder: "DemoFolder", done: "DemoRun") -> "list[tuple[Path, Dataset]]":
     """Read what was received; write the report as text and the captures as one picture beside it."""
     from node.demo.montage import write_montage
-    from node.demo.reading import as_text
+    from node.dicom.content_tree import as_text
 
     objects = _read(done)
     reports = [as_text(each) for _, each in objects if each.Modality == "SR"]

@@ -38,6 +38,7 @@ class Admission:
         self._inside: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._closed = False
+        self.is_drained = False  # then nobody new comes in: 2/3/1, until it is put back
 
     def close(self) -> None:
         """From now on everybody hears 2/3/1, temporary congestion."""
@@ -61,7 +62,7 @@ class Admission:
             return rejection
         peer = (request.calling_ae_title, host)
         with self._lock:
-            if self._closed:
+            if self._closed or (self.is_drained and not only_echo(self._settings, request, host)):
                 return TEMPORARY_CONGESTION
             if self._inside.total() >= self._settings.maximum_associations:
                 return LOCAL_LIMIT_EXCEEDED

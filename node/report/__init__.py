@@ -2,7 +2,8 @@
 
     source: identity as bytes, references ──┐
     prediction ─► summary, overlay ─► capture ─┬─► validate ─► files: captures first, reports last
-               └► sr (TID 1500), plain (text) ─┘
+               ├► sr (TID 1500), plain (text) ─┘
+               └► pictures: anatomy and heat map of every slice, kept for a screen and sent to nobody
 
 What is built follows from its inputs alone, times and UIDs included: building again gives the same bytes. The only
 place that writes with highdicom.
@@ -14,8 +15,10 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 
 from model.types import Prediction
-from node.report import capture, overlay, parametric_map, plain, rejection, sr, summary, validate
+from node import verdict
+from node.report import capture, overlay, parametric_map, pictures, plain, rejection, sr, summary, validate
 from node.report.envelope import Envelope, encode, open_again, open_envelope, open_without_result
+from node.report.identity import derived_uid
 from node.report.iod import IODS
 from node.report.key import Context, no_result_key, result_key
 from node.report.keyslice import KeySlice, key_slice, source_of
@@ -29,6 +32,7 @@ __all__ = [
     "SeriesVerdict",
     "Source",
     "build",
+    "build_pictures",
     "build_rejection",
     "build_skipped",
     "no_result_key",
@@ -46,7 +50,8 @@ Draft = tuple[str, Dataset, Destinations]
 class Encoded:
     """One result object as a Part 10 file, and the names of the destinations that get it.
 
-    `name` is the same for the same answer, whenever it is encoded.
+    `name` is the same for the same answer, whenever it is encoded. What is no DICOM object has no SOP class and no
+    series.
     """
 
     name: str
@@ -117,6 +122,13 @@ def build_rejection(objects: Sequence[Dataset], key: str, context: Context, *, s
     return replace(encoded, name=envelope.name(variant, LAST), ordinal=LAST)
 
 
+def build_pictures(prediction: Prediction, answer: str, ordinal: int) -> Encoded:
+    """The slices of a prediction for a screen; `answer` is what its results are named after."""
+    uid = derived_uid("result", answer, pictures.KIND)
+    content = pictures.archive(prediction)
+    return Encoded(f"{answer}.{pictures.KIND}", pictures.KIND, ordinal, uid, "", "", (), content)
+
+
 def variants(context: Context) -> dict[tuple[str, bool], Destinations]:
     """The reports that are needed, (form, with captures), and who gets each; the default form where nobody does.
 
@@ -133,7 +145,7 @@ def _captures(
     envelope: Envelope, prediction: Prediction, chosen: Sequence[Dataset], key: KeySlice
 ) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
-    pixels = summary.picture(prediction, sr.meaning(prediction))
+    pixels = summary.picture(prediction, verdict.meaning(prediction))
     text = summary.HOW_MADE
     results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,6 +25,8 @@ from node.process.role import take_role
 from node.receive import intake
 from node.receive.recovery import adopt_orphans
 from node.receive.registrar import Registrar
+from node.service.ledger import Ledger
+from node.service.valve import Valve
 from node.service.witness import Reception
 from storage import Database, DataFolder, files, outbox
 from storage.engine import probe
@@ -32,6 +35,7 @@ from storage.errors import StorageError
 log = structlog.get_logger()
 
 TICK_S = 1.0
+WRITE_EVERY_S = 2.0  # what peers did meanwhile is counted, and not yet kept
 PROBE_EVERY_S = 3.0  # a file and a row are written, to know that instances could be
 
 
@@ -46,27 +50,57 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         trail = held.enter_context(trail_of(settings, "listener"))
         if not _put_right(settings, folder, db, heart, stop):
             return
-        admission, footing, reception = Admission(settings.listener), Footing(folder, "listener"), Reception(trail)
+        admission, footing = Admission(settings.listener), Footing(folder, "listener")
+        ledger, valve = Ledger(folder, titles(settings)), Valve(db, admission)
+        reception = Reception(trail, ledger)
         registrar = held.enter_context(Registrar(db, folder))
         store = partial(on_store, folder, db, settings, reception=reception, note=registrar.note)
-        store = partial(on_firm_ground, footing, store)
+        store = partial(valve.through, partial(on_firm_ground, footing, store))
+        valve.look()
         acceptor = Acceptor(settings.listener, admission, store, partial(on_commitment, db, settings))
         acceptor.witness = reception
         server = Server(settings.listener, acceptor)
         began_s = time.monotonic()
-        trouble, probe_at_s = "", 0.0
+        trouble, probe_at_s, write_at_s = "", 0.0, 0.0
         while not stop.is_set():
             if time.monotonic() >= probe_at_s:
                 trouble, probe_at_s = footing.trouble() or _database_trouble(db), time.monotonic() + PROBE_EVERY_S
                 trouble = trouble or registrar.trouble
                 footing.say(trouble)
+            if time.monotonic() >= write_at_s:
+                ledger.write(db, datetime.now(UTC))
+                write_at_s = time.monotonic() + WRITE_EVERY_S
+            valve.look()
+            began_s = time.monotonic() if valve.is_shut else began_s  # nobody is silent who is not heard
             facts = {"host": settings.listener.host, "port": server.port, "storing": trouble}
+            facts |= {"held_up": dict(valve.held_up)}
             listening_s = time.monotonic() - began_s
             senders = sorted({*admission.senders, *registrar.senders})
             heart.beat("ready", **facts, senders=senders, listening_s=listening_s)
             stop.wait(TICK_S)
         heart.beat("stopping")
         server.stop(settings.stop_timeout_s * 0.8)
+        ledger.write(db, datetime.now(UTC))
+
+
+class Size:
+    """How much of an instance has come."""
+
+    def __init__(self) -> None:
+        self.total_bytes = 0
+
+    def of(self, data: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """The same pieces, counted."""
+        for piece in data:
+            self.total_bytes += len(piece)
+            yield piece
+
+
+def titles(settings: Settings) -> frozenset[str]:
+    """The AE titles of the peers that the settings name."""
+    archive = () if settings.archive is None else (settings.archive.ae_title,)
+    senders = (each.ae_title for each in settings.listener.allow)
+    return frozenset((*senders, *(each.ae_title for each in settings.destinations), *archive))
 
 
 def _put_right(settings: Settings, folder: DataFolder, db: Database, heart: Heartbeat, stop: threading.Event) -> bool:
@@ -132,11 +166,11 @@ def on_store(
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=received.sop_instance_uid)
         return Receipt.NO_ROOM
-    headers = list[Header]()
+    headers, size = list[Header](), Size()
     receipt = intake.receive(
         folder,
         db,
-        received,
+        replace(received, data=size.of(received.data)),
         datetime.now(UTC),
         maximum_disk_use_percent=settings.listener.maximum_disk_use_percent,
         newest_counts=comes_from_archive(settings, received),
@@ -144,7 +178,8 @@ def on_store(
         note=note,
     )
     if reception is not None:
-        reception.answered(received.calling_ae_title, received.host, next(iter(headers), None), receipt)
+        header = next(iter(headers), None)
+        reception.answered(received.calling_ae_title, received.host, header, receipt, size.total_bytes)
     return receipt
 
 

@@ -25,14 +25,28 @@ class Kept(NamedTuple):
 
 
 def put(folder: DataFolder, encoded: Sequence[Encoded], job_id: int) -> tuple[Outgoing, ...]:
-    """Make the results of one answer durable, all of them new or all as they lie here. Raises StorageFull."""
-    kept = _kept(folder, encoded) or [_written(folder, each) for each in encoded]
-    return tuple(_outgoing(each, found, job_id) for each, found in zip(encoded, kept, strict=True))
+    """Make the results of one answer durable, all of them new or all as they lie here. Raises StorageFull.
+
+    What is sent to nobody, and has no SOP class, stands for itself: its loss makes nothing new of the rest.
+    """
+    objects = [each for each in encoded if each.sop_class_uid]
+    kept = iter(_kept(folder, objects) or [_written(folder, each) for each in objects])
+    return tuple(
+        _outgoing(each, next(kept) if each.sop_class_uid else _alone(folder, each), job_id) for each in encoded
+    )
 
 
 def _written(folder: DataFolder, encoded: Encoded) -> Kept:
     file = files.write(folder, encoded.name, [encoded.content], area="results")
     return Kept(file, Made("", encoded.sop_instance_uid, encoded.series_instance_uid))
+
+
+def _alone(folder: DataFolder, encoded: Encoded) -> Kept:
+    """What is no DICOM object: as it lies here, or written."""
+    for path in files.named(folder, encoded.name, area="results"):
+        with suppress(FileAltered):
+            return Kept(files.read_back(folder, path), Made("", encoded.sop_instance_uid, encoded.series_instance_uid))
+    return _written(folder, encoded)
 
 
 def _kept(folder: DataFolder, encoded: Sequence[Encoded]) -> list[Kept]:

@@ -61,3 +61,22 @@ def test_what_is_taken_is_of_one_making_and_goes_under_the_uids_that_stand_in_it
             stored.SOPInstanceUID,
             stored.SeriesInstanceUID,
         )
+
+
+def test_pictures_that_are_gone_are_made_again_and_leave_the_objects_as_they_lie(folder: DataFolder) -> None:
+    made = reports.prediction(slices=3)
+    pictures = report.build_pictures(made, "key.0", 4)
+    first = shelf.put(folder, [*encoded(), pictures], job_id=1)
+    folder.path(first[-1].result.path).unlink()
+    again = shelf.put(folder, [*encoded(later_s=60), pictures], job_id=1)
+    assert [each.result.path for each in again[:-1]] == [each.result.path for each in first[:-1]]
+    assert folder.path(again[-1].result.path).read_bytes() == pictures.content
+
+
+def test_pictures_make_up_for_no_object(folder: DataFolder) -> None:
+    pictures = report.build_pictures(reports.prediction(slices=3), "key.0", 4)
+    first = shelf.put(folder, [*encoded(), pictures], job_id=1)
+    folder.path(first[0].result.path).unlink()
+    again = shelf.put(folder, [*encoded(later_s=60), pictures], job_id=1)
+    assert {each.result.path for each in again[:-1]}.isdisjoint(each.result.path for each in first)
+    assert again[-1].result.path == first[-1].result.path

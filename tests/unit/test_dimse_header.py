@@ -33,6 +33,7 @@ def test_the_header_is_read_from_pieces_of_any_size(syntax: str, size: int) -> N
         dataset.StudyInstanceUID,
         dataset.SeriesInstanceUID,
         170,
+        "A2025-0314",
     )
     assert data.startswith(taken)
 

@@ -72,7 +72,7 @@ def test_what_stood_keeps_standing(db: Database) -> None:
 
 def test_what_stood_was_read_from_whatever_its_job_had_seen(db: Database) -> None:
     """Nobody knows more of it: a rejected or moved instance of the study revokes it."""
-    assert {(row[0], row[1]) for row in stored.rows(db, schema.readings)} == {
+    assert {(row[0], row[1]) for row in stored.rows(db, schema.read_instances)} == {
         (each.answer_id, instance.sop_instance_uid)
         for uid in ("1.2.1", "1.2.2", "1.2.8")
         for each in answers.of_study(db, uid)

@@ -34,7 +34,7 @@ ANSWERS = (
 )
 STATEMENTS = (
     """
-    CREATE TABLE readings (
+    CREATE TABLE read_instances (
         answer_id INTEGER NOT NULL,
         sop_instance_uid TEXT NOT NULL,
         sha256 TEXT NOT NULL,
@@ -54,7 +54,7 @@ STATEMENTS = (
     "CREATE INDEX rejections_note ON rejections (note_instance_uid)",
 )
 MAY_HAVE_READ = """
-    INSERT INTO readings (answer_id, sop_instance_uid, sha256)
+    INSERT INTO read_instances (answer_id, sop_instance_uid, sha256)
     SELECT answers.answer_id, instances.sop_instance_uid, instances.sha256
     FROM answers
     JOIN jobs ON jobs.job_id = answers.job_id
