@@ -116,7 +116,7 @@ class Attempt:
             self._kill(reason, delay_s(self._job.attempt, self._settings.worker))
 
     def _show(self) -> None:
-        self._tell(job=self._job.job_id, memory_mib=round(self._child.memory_mib), **self._progress.facts)
+        self._tell(job=self._job.job_id, **self._progress.facts)
 
     def _over_a_limit(self, now_s: float) -> str | None:
         limits = self._settings.worker
