@@ -83,6 +83,10 @@ def test_a_study_that_is_sent_appears_and_moves_without_a_reload(browser: Browse
     assert browser.errors() == []
 
 
+def test_the_service_says_where_its_pages_are(node: Service, home: str) -> None:
+    wait_until(lambda: f'"pages": "{home}"' in node.log.read_text(), "the address in the log", 30)
+
+
 def test_an_answer_is_withdrawn_for_a_reason(node: Service, browser: Browser, home: str, ended: int) -> None:
     browser.open()
     browser.goto(f"{home}/queue")
