@@ -98,14 +98,15 @@ REJECTION_NOTE = "rejection_note"  # the kind of result that calls others back (
 class Result:
     """One encoded result object; its file never changes.
 
-    `pictures` are no DICOM object and go to nobody: a UID of ours stands for them, SOP class and series are "".
+    `pictures` and `prediction` are no DICOM objects and go to nobody: a UID of ours stands for them, SOP class and
+    series are "".
     """
 
     sop_instance_uid: str
     sop_class_uid: str
     series_instance_uid: str
     job_id: int
-    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text, pictures, or a note
+    kind: str  # summary, overlay, parametric_map, sr_comprehensive(_3d), sr_text, pictures, prediction, or a note
     ordinal: int  # order of sending within the job: captures first, structured report last
     path: str  # relative to the data folder
     sha256: str  # of the file

@@ -1,7 +1,7 @@
 """One task from files to files, in three steps.
 
 read      verify the files, read their headers, select the series, read its volume, unless its answer is known
-predict   what the model says of the volume
+predict   what the model says of the volume, or is remembered to have said of the very same slices
 report    build the results, store their files
 
 Runs in the worker's child; touches no database and leaves nothing but result files. The same task, bundle and settings
@@ -27,7 +27,7 @@ from node.series.choice import Choice, Limits, SeriesLook, choose, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
 from node.series.volume import UnreadableFile, read_series
-from node.work import shelf
+from node.work import remembered, shelf
 from node.work.answering import Answering
 from node.work.messages import Analysed, Task
 from node.work.outcome import Outcome, PredictionOutcome, Scanner, SelectionOutcome
@@ -137,11 +137,11 @@ class Analysis:
             return self._analysed(answer, skipped if is_ours else list)
         encode = partial(build, source, choice.look.series.headers, prediction, context)
         if prediction.scope.inside:
-            kept = partial(_with_pictures, encode, prediction, f"{answer.key}.{answer.generation}")
-            return self._analysed(replace(answer, reason=_summary(prediction)), kept)
+            kept = partial(self._with_kept, encode, prediction, choice.look, f"{answer.key}.{answer.generation}")
+            return self._analysed(replace(answer, reason=_summary(prediction, self._outcome.reused)), kept)
         return self._analysed(answer, encode if self._settings.results.report_skipped else list)
 
-    def _note(self, **found: SelectionOutcome | PredictionOutcome | Scanner | tuple[str, ...] | None) -> None:
+    def _note(self, **found: SelectionOutcome | PredictionOutcome | Scanner | tuple[str, ...] | int | None) -> None:
         self._outcome = self._outcome.model_copy(update=found)
 
     def _read(self) -> tuple[Sequence[SeriesHeaders], Sequence[UnreadableFile]]:
@@ -162,11 +162,29 @@ class Analysis:
 
     def _predict(self, look: SeriesLook) -> Prediction:
         with self._stages.stage(*PREDICTION) as tell:
+            found = remembered.find(self._folder, self._key(look), look, self._predictor.model_id)
+            if found is not None:
+                self._note(reused=found.job_id if found.job_id != self._task.job_id else None)
+                return found.prediction
             try:
-                own_seed = seed(look.series, self._predictor.model_id.sha256)
-                return self._predictor.classify(look.slices, look.scope, own_seed, tell)
+                return self._predictor.classify(look.slices, look.scope, self._seed(look), tell)
             except DeviceOutOfMemory as error:
                 raise OutOfResources(str(error)) from error
+
+    def _seed(self, look: SeriesLook) -> bytes:
+        return seed(look.series, self._predictor.model_id.sha256)
+
+    def _key(self, look: SeriesLook) -> str:
+        return remembered.key(look, self._predictor, self._seed(look), self._outcome.software)
+
+    def _with_kept(
+        self, encode: Callable[[], Sequence[Encoded]], prediction: Prediction, look: SeriesLook, answer: str
+    ) -> list[Encoded]:
+        """What is sent, and behind it what is only kept."""
+        sent = encode()
+        pictures = build_pictures(prediction, answer, len(sent))
+        numbers = remembered.encode(prediction, self._key(look), answer, self._task.job_id, len(sent) + 1)
+        return [*sent, pictures, numbers]
 
     def _analysed(self, answer: NewAnswer, encode: Callable[[], Iterable[Encoded]]) -> Analysed:
         with self._stages.stage("report", "builds the results"):
@@ -174,11 +192,6 @@ class Analysis:
         with self._stages.stage("store", "stores the results"):
             results = shelf.put(self._folder, encoded, self._task.job_id)
         return Analysed(answer=answer, outcome=self.outcome, results=results)
-
-
-def _with_pictures(encode: Callable[[], Sequence[Encoded]], prediction: Prediction, answer: str) -> list[Encoded]:
-    encoded = encode()
-    return [*encoded, build_pictures(prediction, answer, len(encoded))]
 
 
 def scanner(series: Sequence[SeriesHeaders], chosen: str | None) -> Scanner | None:
@@ -192,8 +205,9 @@ def _short(value: str) -> str:
     return "".join(each for each in value if each.isprintable())[:64].strip()
 
 
-def _summary(prediction: Prediction) -> str:
+def _summary(prediction: Prediction, reused: int | None) -> str:
     if prediction.probability is None or prediction.spread is None:
         return "results encoded"
     untrained = "" if prediction.model.trained else ", UNTRAINED model"
-    return f"{prediction.band}: {prediction.probability:.1%} ± {prediction.spread:.1%}{untrained}"
+    again = f", prediction of job {reused} reused" if reused is not None else ""
+    return f"{prediction.band}: {prediction.probability:.1%} ± {prediction.spread:.1%}{untrained}{again}"

@@ -162,6 +162,7 @@ class Outcome(_Part):
     timings_s: Mapping[str, float] = {}  # of each stage, in their order
     selection: SelectionOutcome | None = None
     prediction: PredictionOutcome | None = None
+    reused: int | None = None  # another job, whose prediction was kept and is this one
     remarks: tuple[str, ...] | None = None  # on the series that was read, as its report has them
     error: str | None = None
     attempt: int | None = None

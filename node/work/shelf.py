@@ -6,6 +6,7 @@ nobody gets a second set. Where a part of that answer is gone or damaged all of 
 
 from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import NamedTuple
 
 from node.report import Encoded
@@ -42,10 +43,13 @@ def _written(folder: DataFolder, encoded: Encoded) -> Kept:
 
 
 def _alone(folder: DataFolder, encoded: Encoded) -> Kept:
-    """What is no DICOM object: as it lies here, or written."""
+    """What is no DICOM object: as it lies here with the same content, or written."""
+    whole = sha256(encoded.content).hexdigest()
     for path in files.named(folder, encoded.name, area="results"):
         with suppress(FileAltered):
-            return Kept(files.read_back(folder, path), Made("", encoded.sop_instance_uid, encoded.series_instance_uid))
+            file = files.read_back(folder, path)
+            if file.sha256 == whole:
+                return Kept(file, Made("", encoded.sop_instance_uid, encoded.series_instance_uid))
     return _written(folder, encoded)
 
 

@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 
 from model import Bundle, Predictor
 from model.manifest import Architecture
+from model.types import Prediction
 from node.config import Destination, Settings
 from node.errors import MixedPatients, UnreadableInstance
 from node.series.choice import nothing_to_read
@@ -28,10 +29,20 @@ pytestmark = pytest.mark.slow
 CREATED_AT = datetime(2026, 1, 15, 10, 0, 0, tzinfo=UTC)
 
 
+class Counting(Predictor):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def classify(self, *arguments: Any, **options: Any) -> Prediction:
+        self.asked += 1
+        return super().classify(*arguments, **options)
+
+
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
+def predictor() -> Counting:
     small = Architecture(embed_dim=24, depth=2, num_heads=2, covariance_dim=4)
-    return Predictor(Bundle.untrained(preset=small), device="cpu", precision="float32", threads=1)
+    return Counting(Bundle.untrained(preset=small), device="cpu", precision="float32", threads=1)
 
 
 T2 = {"ScanningSequence": "SE", "RepetitionTime": 5000, "EchoTime": 90, "InversionTime": factories.ABSENT}
@@ -52,13 +63,14 @@ def analysis(
     predictor: Predictor,
     instances: tuple[StoredInstance, ...],
     *,
+    job_id: int = 1,
     predecessors: tuple[Result, ...] = (),
     answers: tuple[Answer, ...] = (),
     told: list[str] | None = None,
     **settings: Any,
 ) -> Analysis:
     task = Task(
-        job_id=1,
+        job_id=job_id,
         study_instance_uid="1.2.3",
         revision=1,
         attempt=1,
@@ -92,9 +104,9 @@ def test_a_study_becomes_captures_and_a_report_and_every_step_is_told(folder: Da
     told: list[str] = []
     answer = analysed(folder, predictor, stored(folder, factories.mr_series()), told=told)
     assert answer.state is JobState.REPORTED
-    assert kinds(answer) == ["summary", *["overlay"] * 12, "sr_comprehensive", "pictures"]
-    assert [each.result.ordinal for each in answer.results] == list(range(15))
-    assert [each.destinations for each in answer.results] == [("pacs",)] * 14 + [()]
+    assert kinds(answer) == ["summary", *["overlay"] * 12, "sr_comprehensive", "pictures", "prediction"]
+    assert [each.result.ordinal for each in answer.results] == list(range(16))
+    assert [each.destinations for each in answer.results] == [("pacs",)] * 14 + [()] * 2
     for each in answer.results:
         assert files.verify(folder, each.result.path, each.result.sha256)
     stages = ["verify", "headers", "selection", "volume", "prediction", "report", "store"]
@@ -244,6 +256,55 @@ def test_a_study_without_a_readable_series_is_skipped_with_a_report_that_says_wh
     assert answer.outcome.selection.chosen is None
     silent = analysed(folder, predictor, stored(folder, t2), results={"report_skipped": False})
     assert (silent.state, kinds(silent)) == (JobState.SKIPPED, [])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("PatientName", "Corrected^Name"), ("StudyInstanceUID", "1.2.3.4")], ids=["name", "study"]
+)
+def test_the_same_pixels_with_other_attributes_are_encoded_anew_and_not_predicted_again(
+    folder: DataFolder, predictor: Counting, keyword: str, value: str
+) -> None:
+    series = factories.mr_series()
+    first = analysed(folder, predictor, stored(folder, series))
+    for each in series:
+        setattr(each, keyword, value)
+    asked = predictor.asked
+    again = analysed(folder, predictor, stored(folder, series), job_id=7, answers=had(first, AnswerState.STANDING, 1))
+    assert predictor.asked == asked
+    assert (again.answer.is_known, again.state) == (False, JobState.REPORTED)
+    assert read(folder, again, "sr_comprehensive")[keyword].value == value
+    assert (again.outcome.prediction, again.outcome.reused) == (first.outcome.prediction, 1)
+    assert (first.outcome.reused, again.reason) == (None, f"{first.reason}, prediction of job 1 reused")
+    sent = [each.result for answer in (first, again) for each in answer.results]
+    assert len({each.sop_instance_uid for each in sent}) == len({each.path for each in sent}) == len(sent)
+
+
+def test_other_pixels_are_predicted_again(folder: DataFolder, predictor: Counting) -> None:
+    series = factories.mr_series()
+    first = analysed(folder, predictor, stored(folder, series))
+    for each in series:
+        pixels = np.frombuffer(each.PixelData, np.uint16).reshape(each.Rows, each.Columns).copy()
+        pixels[60:68, 60:68] //= 2
+        each.PixelData = pixels.tobytes()
+    asked = predictor.asked
+    again = analysed(folder, predictor, stored(folder, series), job_id=7)
+    assert (predictor.asked, again.outcome.reused) == (asked + 1, None)
+    assert again.answer.key != first.answer.key
+
+
+def test_a_kept_prediction_that_is_damaged_or_gone_is_made_again(folder: DataFolder, predictor: Counting) -> None:
+    instances = stored(folder, factories.mr_series())
+    first = analysed(folder, predictor, instances)
+    kept = folder.path(first.results[-1].result.path)
+    content = kept.read_bytes()
+    for leave in (lambda: kept.write_bytes(content[:-1]), kept.unlink):
+        leave()
+        asked = predictor.asked
+        again = analysed(folder, predictor, instances)
+        assert predictor.asked == asked + 1
+        new = folder.path(again.results[-1].result.path)
+        assert (new != kept, new.read_bytes()) == (True, content)
+        new.unlink()
 
 
 def test_what_is_no_head_is_skipped_and_not_classified(folder: DataFolder, predictor: Predictor) -> None:
