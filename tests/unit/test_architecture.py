@@ -17,7 +17,7 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance demo",
+        "notify offline conformance capacity demo",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7",
         "hl7": "config config_telling errors storage dicom dimse work",
@@ -25,6 +25,7 @@ WALLS: rooms.Ways = {
         "observe": "config errors logs storage archive dimse receive deliver work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
+        "capacity": "errors",
         "work": "config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
@@ -65,6 +66,7 @@ DOORS = {
     "highdicom": ("node/report", "node/series/geometry.py"),
     "typer": ("node/cli",),
     "nilearn": ("node/demo",),
+    "simpy": ("node/capacity/simulation.py",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
     "apprise": ("node/notify/service.py",),
