@@ -90,6 +90,7 @@ class Predictor:
             mutual_information=whole.mutual_information,
             band=self.manifest.thresholds.band(study, whole.spread),
             model=self.model_id,
+            remarks=found.remarks,
         )
 
     def _slices(

@@ -119,16 +119,23 @@ class ModelId:
 
 @dataclass(frozen=True)
 class Scope:
-    """Whether the input looks like what the model was trained on, by named, measured numbers."""
+    """Whether the input looks like what the model was trained on, by named, measured numbers.
+
+    remarks  sentences on what a reader should know of an input that is inside all the same
+    """
 
     inside: bool
     reason: str
     measurements: Mapping[str, float]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of a study. When `scope.inside` is false, nothing was classified and `slices` is empty."""
+    """What the model says of a study. When `scope.inside` is false, nothing was classified and `slices` is empty.
+
+    remarks  sentences on the series that was read, which a reader should know beside the numbers
+    """
 
     scope: Scope
     slices: tuple[SlicePrediction, ...]
@@ -138,3 +145,4 @@ class Prediction:
     mutual_information: float | None
     band: Band | None
     model: ModelId
+    remarks: tuple[str, ...] = ()

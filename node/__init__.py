@@ -1,6 +1,6 @@
 """NeuroSSL Node: everything that touches the outside, in rooms along the way of a study.
 
-    PACS ── C-STORE ──► dimse ──► receive    intake: file and row durable, then success
+    PACS ── C-STORE ──► dimse ──► receive    intake: file durable, then success; row soon
                                   receive    completeness: the study is stable, one job is queued
                                   work       watchdog claims it; its child does the rest
                                   series     selection, choice, volume: the series that is read, or why none is
@@ -12,7 +12,7 @@
     around it   service: the processes · process: what each does for itself · observe: facts for every reader
                 offline: the same without a service · conformance: the statement · cli, demo: for people
                 capacity: how many nodes are needed
-    below it    dicom: encoding, no network · config, errors, logs, retry, patience · storage · model
+    below it    dicom: encoding, no network · verdict, config, errors, logs, retry, patience · storage · model
 
 Every arrow is a row in the events table. Who may import whom: `node` imports `storage` and `model`, which never meet;
 each library has one door; folders have no circle. `tests/unit/test_architecture.py` holds this, and draws it.

@@ -5,6 +5,7 @@ Every key stands in `config.yaml` with its meaning, unit and default. An environ
 temperature, thresholds) is not here: it comes from the bundle.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
@@ -13,11 +14,12 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node import config_file
-from node.config_base import LONGEST_S, Count, Days, Name, Seconds, SomeSeconds
+from node.config_base import LONGEST_S, Count, Days, Name, Port, Seconds, SomeSeconds
 from node.config_base import Section as Section
 from node.config_base import Tls as Tls
 from node.config_telling import EmailChannel, Notifications, WebhookChannel
 from node.config_telling import Hl7Receiver as Hl7Receiver
+from node.config_web import Web, anchored_web
 from node.errors import ConfigurationError
 
 
@@ -43,14 +45,14 @@ def tag_expression(value: str) -> str:
 
 ENVIRONMENT = "NEUROSSL__"  # how the names of overriding variables begin
 AETitle = Annotated[str, AfterValidator(ae_title)]
-Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class AllowedPeer(Section):
-    """Who may send: the calling AE title and, where given, the address it must come from."""
+    """Who may send: the calling AE title and, where given, the address it must come from; an archive may correct."""
 
     ae_title: AETitle
     host: str | None = None
+    role: Literal["none", "archive"] = "none"
 
 
 class Listener(Section):
@@ -69,6 +71,11 @@ class Listener(Section):
     idle_timeout_s: SomeSeconds = 300
     maximum_disk_use_percent: Annotated[int, Field(ge=1, le=100)] = 90
     tls: Tls | None = None
+
+    @property
+    def archives(self) -> frozenset[str]:
+        """The AE titles that have the role of an archive."""
+        return frozenset(each.ae_title for each in self.allow if each.role == "archive")
 
 
 class Archive(Section):
@@ -169,6 +176,7 @@ class Destination(Section):
     report: Literal["comprehensive", "comprehensive_3d", "text"] = "comprehensive"
     captures: bool = True
     proof: Literal["none", "commitment", "find"] = "none"
+    supersede: Literal["none", "rejection_note"] = "none"
     tls: Tls | None = None
 
 
@@ -240,6 +248,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     retention: Retention = Retention()
     audit: Audit = Audit()
+    web: Web = Web()
     notifications: Notifications = Notifications()
     log: Log = Log()
     stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20
@@ -274,6 +283,11 @@ class Settings(BaseSettings):
                 f"retention.maximum_disk_use_percent: must be below listener.maximum_disk_use_percent, which is {limit}"
             )
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all settings."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def destination(self, name: str) -> Destination | Hl7Receiver | None:
         """The destination of this name, if it is still configured."""
@@ -346,6 +360,7 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "archive": settings.archive and _anchored_tls(settings.archive, folder),
             "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
+            "web": anchored_web(settings.web, folder),
             "hl7": tuple(_anchored_tls(each, folder) for each in settings.hl7),
             "notifications": _anchored_notifications(settings.notifications, folder),
         }

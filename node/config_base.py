@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 LONGEST_S = 100 * 365 * 86400  # a century is for ever, and still a duration that every clock can add
+Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_S)]
 SomeSeconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 Days = Annotated[float, Field(ge=0, le=LONGEST_S / 86400)]

@@ -21,6 +21,14 @@ LAST_LINES_WITHIN_S = 1.0  # at the end of the process
 STANDARD_ERROR = 2
 
 
+_dropped_by_all = 0
+
+
+def dropped_since_start() -> int:
+    """Lines that this process has lost, told of or not."""
+    return _dropped_by_all
+
+
 class Sink(logging.Handler):
     """A logging handler that never waits."""
 
@@ -50,7 +58,9 @@ class Sink(logging.Handler):
         try:
             self._lines.put_nowait(line)
         except queue.Full:
+            global _dropped_by_all
             self._dropped += 1
+            _dropped_by_all += 1
 
     def flush(self) -> None:
         """Wait a little for what is queued to be written."""

@@ -6,8 +6,9 @@ and errors are there without SQLAlchemy.
 
 Invariants, and where each is held:
 
-1.  A file is durable before its row, and its row before the acknowledgement: data synced, renamed, folder synced
-    (`files`), then one transaction with `synchronous=FULL` (`backends.sqlite`).
+1.  A file is durable before its row and before the acknowledgement: written whole, renamed, data and folder synced
+    (`files`). The row is one transaction with `synchronous=FULL` (`backends.sqlite`), which may come after the
+    acknowledgement and hold many (`instances.register_all`): a file says all that its rows say.
 2.  The same instance twice is one row (`instances.register`); a UID never has two contents: the first is kept.
 3.  A state changes only in `moves`, along the tables of `states`, and leaves an event with its reason. Events are only
     added; the database itself refuses to change them, and lets them go only after their study went (`schema`).
@@ -16,7 +17,8 @@ Invariants, and where each is held:
     that is kept (`schema`); what is kept is sent to nobody (`answers`).
 5.  Results, their deliveries and the state of their job are one transaction (`outbox.complete`). A result is sent at
     most once at a time to a destination, in the order of its ordinals, and counts as sent only when acknowledged.
-6.  A crash between any two steps leaves one of: a leftover in `tmp/`, a file without a row (`files.orphans`), a row
+6.  A crash between any two steps leaves one of: a leftover in `tmp/`, a file without a row (`files.orphans`, to be
+    registered before anything new is taken, as it may be acknowledged; a torn one is told by its name), a row
     under a lease (`queue.release`), a delivery that says `sending` (`outbox.release`), a deleted row whose file is
     noted as doomed (`files.sweep`). Each is put right without an operator, and none loses what was acknowledged.
 7.  An empty database beside stored files is refused (`open_database`), unless the caller asks to rebuild it from the

@@ -4,17 +4,17 @@ An answer has a key: all that it follows from (node/report/key.py). The key tell
 already, however the instances came. A study has one answer that stands, at most, and one that is kept.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage import events, moves, results
+from storage import events, moves, results, withdrawals
 from storage.engine import Database
 from storage.records import Answer, Job, Study
-from storage.schema import answers, columns, jobs, one_of, studies
+from storage.schema import answers, columns, jobs, one_of, read_instances, studies
 from storage.settlement import find as find_job
 from storage.settlement import settle
 from storage.states import AnswerKind, AnswerState, JobState, StudyState
@@ -36,6 +36,7 @@ class NewAnswer:
     reason: str  # for people: the job's, once it is published
     generation: int = 0
     is_known: bool = False  # the study has it already: nothing was encoded
+    read: Mapping[str, str] = field(default_factory=dict)  # SOP Instance UID -> digest of each instance of the series
 
 
 def of_study(db: Database, study_instance_uid: str) -> list[Answer]:
@@ -60,7 +61,7 @@ def recalled(had: Iterable[Answer], job_id: int, key: str) -> Answer | None:
 
 def generation(had: Iterable[Answer], job_id: int, key: str) -> int:
     """How often an answer of this key was published before: a UID that went out never comes with another content."""
-    published = (AnswerState.STANDING, AnswerState.SUPERSEDED, AnswerState.WITHDRAWN)
+    published = (AnswerState.STANDING, AnswerState.SUPERSEDED, AnswerState.WITHDRAWN, AnswerState.REVOKED)
     same = [each for each in had if each.key == key and each.state in published]
     own = [each.generation for each in same if each.state is AnswerState.STANDING and each.job_id == job_id]
     return max(own, default=max((each.generation + 1 for each in same), default=0))
@@ -129,6 +130,11 @@ def keep(connection: sa.Connection, job: Job, new: NewAnswer, now: datetime) -> 
         .returning(*_ANSWER)
     ).one()
     answer = Answer(**row._asdict())
+    read = [
+        {"answer_id": answer.answer_id, "sop_instance_uid": uid, "sha256": sha256} for uid, sha256 in new.read.items()
+    ]
+    if read:
+        connection.execute(read_instances.insert(), read)
     events.append(
         connection,
         at=now,
@@ -147,6 +153,7 @@ def discard_kept(
     for answer in _in_state(connection, study_instance_uid, AnswerState.KEPT):
         if but is None or answer.answer_id != but.answer_id:
             results.drop(connection, answer)
+            connection.execute(read_instances.delete().where(read_instances.c.answer_id == answer.answer_id))
             moves.answer(connection, answer, AnswerState.DISCARDED, reason, now)
 
 
@@ -158,7 +165,8 @@ def conclude(
     values["answer_id"] = answer.answer_id
     if covers(job, study):
         return resolve(connection, job, answer, reason, now, **values)
-    if at_once and answer.kind is AnswerKind.RESULT and answer.state is AnswerState.KEPT:
+    is_result = answer.kind is AnswerKind.RESULT and answer.state is AnswerState.KEPT
+    if at_once and is_result and not withdrawals.has_changed(connection, answer):
         ended = publish(connection, answer, job, reason, now, **values)
         _close_revision(connection, study, job, now)
         return ended
@@ -184,6 +192,7 @@ def resolve(
         case AnswerState.KEPT if answer and answer.kind is AnswerKind.RESULT:
             return publish(connection, answer, job, reason, now, **values)
         case AnswerState.KEPT if answer:
+            withdrawals.revoke_changed(connection, job.study_instance_uid, now, replaced=True)
             _hand_over(connection, answer, job)
             return moves.job(connection, job, ENDS[answer.kind], reason, now, **values)
         case AnswerState.WITHDRAWN if answer:

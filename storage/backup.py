@@ -108,6 +108,8 @@ def _put_in_place(source: Path, folder: DataFolder) -> None:
         for path in _named_files(source):
             _place(source / path, staging / path)
         for area in AREAS:
+            for empty in (folder.root / area).glob("*/"):
+                empty.rmdir()
             if (staging / area).is_dir():
                 (staging / area).rename(folder.root / area)
         staging.mkdir(exist_ok=True)

@@ -83,6 +83,18 @@ class Database:
         with self._named_errors(), self._readers.begin() as connection:
             yield connection
 
+    def finds(self, query: str, *values: str) -> bool:
+        """Whether a plain query finds a row: for what is asked at every instance; ten times as quick as SQLAlchemy.
+
+        Raises DatabaseBusy, StorageFull, DatabaseUnusable.
+        """
+        with self._named_errors():
+            connection = self._readers.raw_connection()
+            try:
+                return connection.cursor().execute(query, values).fetchone() is not None
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Let go of the files."""
         self._readers.dispose()
@@ -92,8 +104,8 @@ class Database:
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
-            named = self.backend.named(error.orig)
+        except (sa.exc.DBAPIError, self._readers.dialect.loaded_dbapi.Error) as error:
+            named = self.backend.named(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
             if named is None:
                 raise
             raise named from error

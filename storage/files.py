@@ -1,8 +1,9 @@
 """Files that are written once and never changed: the bytes as received, and the results as encoded.
 
-A file gets its name only when its content is on the disk: written in `tmp/`, synced, renamed, folder synced. Its name
-holds a hash of the UID (never the peer's text), a hash of the whole file, and a random part, so that no two writes
-ever share a name.
+A file is written in `tmp/` and renamed when it is whole; then its content and its name are made durable, both at the
+same time, so that the disk's journal is waited for once. Its name holds a hash of the UID (never the peer's text), a
+hash of the whole file, and a random part, so that no two writes ever share a name, and a file of which a power cut left
+less than was written is told by its name (`read_back`).
 """
 
 import hashlib
@@ -10,9 +11,11 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -49,6 +52,14 @@ class Swept:
     strays: int  # results that no row took
 
 
+def make_room(folder: DataFolder) -> None:
+    """Make the folders into which instances go, durably, so that none has to wait for its own."""
+    area = folder.root / "instances"
+    for number in range(256):
+        (area / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+    sync(area)
+
+
 def write(
     folder: DataFolder, name_hint: str, chunks: Iterable[bytes | memoryview], *, area: Area = "instances"
 ) -> StoredFile:
@@ -58,12 +69,16 @@ def write(
     """
     temporary = folder.root / "tmp" / f"{secrets.token_hex(16)}.part"
     with ExitStack() as undo:
-        undo.callback(temporary.unlink, missing_ok=True)
-        digest = _write_synced(temporary, chunks, ContentHash(skip_header=area == "instances"))
-        path = _name(area, name_hint, digest)
-        undo.callback((folder.root / path).unlink, missing_ok=True)
         with _disk_takes_it():
-            _rename_durably(folder, temporary, folder.root / path)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        undo.callback(temporary.unlink, missing_ok=True)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            digest = _write_hashed(file.fileno(), chunks, ContentHash(skip_header=area == "instances"))
+            path = _name(area, name_hint, digest)
+            undo.callback((folder.root / path).unlink, missing_ok=True)
+            with _disk_takes_it():
+                _rename(folder, temporary, path)
+                _sync_with_name(file.fileno(), (folder.root / path).parent)
         undo.pop_all()
     return StoredFile(path, digest.content, digest.size_bytes)
 
@@ -103,6 +118,15 @@ def read_back(folder: DataFolder, path: str) -> StoredFile:
     if named and named[1] != digest.whole[:32]:
         raise FileAltered(f"{path}: its content is not what was stored")
     return StoredFile(path, digest.content, digest.size_bytes)
+
+
+def make_durable(folder: DataFolder, path: str) -> None:
+    """For a file whose writer died: it may be whole and not on the disk yet. Raises OSError, UnsafePath."""
+    descriptor = os.open(folder.path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _sync_with_name(descriptor, folder.path(path).parent)
+    finally:
+        os.close(descriptor)
 
 
 def discard(folder: DataFolder, db: Database, path: str) -> None:
@@ -168,18 +192,11 @@ def delete_doomed(folder: DataFolder, db: Database) -> int:
     return len(paths)
 
 
-def _write_synced(path: Path, chunks: Iterable[bytes | memoryview], digest: ContentHash) -> ContentHash:
-    with _disk_takes_it():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        for chunk in chunks:
-            digest.update(chunk)
-            with _disk_takes_it():
-                _write_all(descriptor, chunk)
+def _write_hashed(descriptor: int, chunks: Iterable[bytes | memoryview], digest: ContentHash) -> ContentHash:
+    for chunk in chunks:
+        digest.update(chunk)
         with _disk_takes_it():
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            _write_all(descriptor, chunk)
     return digest
 
 
@@ -209,12 +226,26 @@ def _stem(name_hint: str) -> tuple[str, str]:
     return hashed[:2], hashed
 
 
-def _rename_durably(folder: DataFolder, source: Path, target: Path) -> None:
-    """The renamed file and its folder survive a power cut once this returns."""
+def _rename(folder: DataFolder, source: Path, path: str) -> None:
+    target = folder.root / path
     make_durably(target.parent)
-    folder.path(str(target.relative_to(folder.root)))
+    folder.path(path)
     source.rename(target)
-    sync(target.parent)
+
+
+def _sync_with_name(descriptor: int, parent: Path) -> None:
+    """The file and its name survive a power cut once this returns."""
+    name = _threads(os.getpid()).submit(sync, parent)
+    try:
+        os.fsync(descriptor)
+    finally:
+        name.result()
+
+
+@cache
+def _threads(process_id: int) -> ThreadPoolExecutor:
+    """That sync folders; a forked process has none of those of its parent."""
+    return ThreadPoolExecutor(16, f"sync-{process_id}")
 
 
 def _area(path: str) -> Area:

@@ -12,25 +12,28 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, events, moves, proof_requests, queue
+from storage import answers, events, moves, proof_requests, queue, retraction
 from storage import results as stored_results
 from storage.answers import NewAnswer
 from storage.due import is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition
 from storage.folder import DataFolder
-from storage.records import Delivery, Job, Proof, Result
+from storage.records import REJECTION_NOTE, Delivery, Job, Proof, Result, SwitchName
 from storage.schema import answers as answers_table
 from storage.schema import columns, jobs, one_of
 from storage.schema import deliveries as table
 from storage.schema import results as results_table
 from storage.settlement import find, settle
 from storage.states import AnswerState, DeliveryState, JobState
+from storage.switches import none_of
+from storage.withdrawals import TAKEN_BACK
 
 _DELIVERY = columns(table, Delivery)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 result = stored_results.find
+is_result = stored_results.is_known
 results_of_job = stored_results.of_job
 standing_report = stored_results.standing_report
 
@@ -83,7 +86,7 @@ def complete(
                 for each in results
             }
             for delivery in deliveries:
-                _plan(db, connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
+                plan(db, connection, current, delivery, ordinals[delivery.sop_instance_uid], now)
         return answers.conclude(connection, current, answer, new.reason, now, at_once=at_once, outcome=outcome)
 
 
@@ -91,7 +94,7 @@ def claim(db: Database, destination: str, now: datetime) -> Delivery | None:
     """The next due delivery to this destination, now SENDING and its attempt counted; None when there is nothing to do.
 
     Within a study the order is kept: nothing overtakes an earlier result that still waits for the same destination. An
-    answer that is kept is not sent.
+    answer that is kept, or was taken back, is not sent, and nothing is while an operator holds up the sending.
     """
     with db.reading() as connection:  # an idle office takes no lock
         if _next(connection, destination, now) is None:
@@ -207,11 +210,7 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
         one_of(earlier.c.state, _UNSENT),
         sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
-    is_kept = sa.exists().where(
-        results_table.c.sop_instance_uid == table.c.sop_instance_uid,
-        answers_table.c.answer_id == results_table.c.answer_id,
-        one_of(answers_table.c.state, [AnswerState.KEPT]),
-    )
+    held_back, calls_back = _is_of_answer(AnswerState.KEPT, *TAKEN_BACK), retraction.was_retracted(table)
     query = (
         sa.select(*_DELIVERY)
         .join(jobs, jobs.c.job_id == table.c.job_id)
@@ -220,9 +219,12 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
             one_of(table.c.state, _UNSENT),
             table.c.state == DeliveryState.PENDING,
             is_due(table, now),
-            jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]),
+            none_of(SwitchName.SENDING, SwitchName.DRAIN),
+            sa.or_(
+                sa.and_(jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]), sa.or_(~held_back, calls_back)),
+                _is_note(),
+            ),
             ~overtakes,
-            ~is_kept,
         )
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
@@ -231,7 +233,8 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
     return None if row is None else Delivery(**row._asdict())
 
 
-def _plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+def plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:
+    """A delivery that is not planned yet."""
     connection.execute(
         db.backend.insert(table)
         .values(
@@ -264,9 +267,38 @@ def move_within(
     """Change its state in a transaction, and look whether its job has ended with that."""
     moved = moves.delivery(connection, delivery, after, reason, now, **values)
     job = settle(connection, delivery.job_id, now)
-    if after is DeliveryState.PENDING and job.state is JobState.CANCELLED:
-        moved = moves.delivery(connection, moved, DeliveryState.REFUSED, "its job was cancelled", now)
+    if after is DeliveryState.PENDING and (why := _called_off(connection, moved, job)):
+        moved = moves.delivery(connection, moved, DeliveryState.REFUSED, why, now)
     return moved
+
+
+def _called_off(connection: sa.Connection, delivery: Delivery, job: Job) -> str:
+    """Why it is not sent again; "" when it is."""
+    this = table.c.delivery_id == delivery.delivery_id
+    calls_back = sa.or_(_is_note(), retraction.was_retracted(table))
+    query = sa.select(calls_back, _is_of_answer(*TAKEN_BACK)).where(this)
+    is_needed, is_taken_back = connection.execute(query).one()
+    if is_needed:
+        return ""
+    if job.state is JobState.CANCELLED:
+        return "its job was cancelled"
+    return "withdrawn: while it was sent" if is_taken_back else ""
+
+
+def _is_note() -> sa.ColumnElement[bool]:
+    """Of a delivery: what it sends calls others back, and has nothing to do with how its job ended."""
+    return sa.exists().where(
+        results_table.c.sop_instance_uid == table.c.sop_instance_uid, results_table.c.kind == REJECTION_NOTE
+    )
+
+
+def _is_of_answer(*states: AnswerState) -> sa.ColumnElement[bool]:
+    """Of a delivery: its result is one of an answer in one of these states."""
+    return sa.exists().where(
+        results_table.c.sop_instance_uid == table.c.sop_instance_uid,
+        answers_table.c.answer_id == results_table.c.answer_id,
+        one_of(answers_table.c.state, states),
+    )
 
 
 def _deliveries(db: Database, condition: sa.ColumnElement[bool]) -> list[Delivery]:

@@ -11,24 +11,28 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import answers, moves, proof_requests
+from storage import answers, events, moves, proof_requests, retraction, withdrawals
 from storage.due import LONGEST_WAIT, is_due
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
 from storage.folder import DataFolder
-from storage.records import Delivery, Job
+from storage.priorities import of_row
+from storage.records import REJECTION_NOTE, Delivery, Job, SwitchName
 from storage.schema import columns, deliveries, jobs, one_of, results, studies
 from storage.settlement import find
 from storage.states import AnswerState, DeliveryState, JobState
+from storage.switches import none_of
 
+RETRIED_BY = "a retry by "
 _RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
 
 
 def claim(db: Database, owner: str, lease_s: float, now: datetime) -> Job | None:
-    """The oldest due job, now RUNNING and its attempt counted; None when there is nothing to do. Early work comes last.
+    """The most urgent due job, now RUNNING and its attempt counted; None when there is nothing to do.
 
-    A job that has no attempts left fails instead. While a job of a study runs, the next one of it waits: its report
-    names the first one's as predecessor.
+    Of equally urgent ones the oldest, early work last. While the node is drained there is nothing to do. A job that
+    has no attempts left fails instead. While a job of a study runs, the next one of it waits: its report names the
+    first one's as predecessor.
     """
     with db.reading() as connection:  # an idle worker takes no lock
         if _next(connection, now) is None:
@@ -120,39 +124,56 @@ def counts(db: Database) -> dict[JobState, int]:
     return {state: found.get(state, 0) for state in JobState}
 
 
-def retry(db: Database, folder: DataFolder, job_id: int, now: datetime) -> Job:
-    """An operator's retry, with all attempts again.
+def oldest(db: Database, states: Collection[JobState]) -> dict[JobState, datetime]:
+    """When the first job of each of these states was created; of those that have any."""
+    first = sa.select(sa.func.min(jobs.c.job_id)).where(one_of(jobs.c.state, states)).group_by(jobs.c.state)
+    query = sa.select(jobs.c.state, jobs.c.created_at).where(jobs.c.job_id.in_(first))
+    with db.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def retry(db: Database, folder: DataFolder, job_id: int, now: datetime, *, by: str = "an operator") -> Job:
+    """A retry by this operator, with all attempts again.
 
     A job that failed or was cancelled with its results on hand goes back to REPORTED, and what was refused is sent
-    again; any other goes back to QUEUED and is worked on from the start.
+    again; any other goes back to QUEUED and is worked on from the start. Where a destination refused to have its
+    results called back, that alone is tried again.
 
     Raises NotFound, InvalidTransition.
     """
+    again_by = f"{RETRIED_BY}{by}"
     with db.transaction() as connection:
         job = find(connection, job_id)
+        notes = _deliveries(connection, job_id, DeliveryState.REFUSED, notes=True)
+        if notes:
+            _send_again(connection, notes, again_by, now)
+            return job
         if job.state not in _RETRIED:
             raise InvalidTransition(f"a job that is {job.state} cannot be tried again")
         unsent = _deliveries(connection, job_id, DeliveryState.REFUSED, DeliveryState.PENDING)
+        answer = answers.find(connection, job.answer_id)
+        called_back = _deliveries(connection, job_id, *DeliveryState, notes=True)
+        if answer is not None and answer.job_id == job_id and (called_back or answer.state in withdrawals.TAKEN_BACK):
+            retracting = [each for each in unsent if retraction.is_told(connection, each)]
+            if not retracting:
+                raise InvalidTransition(f"the answer of job {job_id} was {answer.state}: {answer.reason}")
+            unsent = retracting
         if unsent and job.state is not JobState.SKIPPED and _on_hand(folder, connection, unsent):
-            for delivery in unsent:
-                if delivery.state is DeliveryState.REFUSED:
-                    again = {"attempt": 0, "available_at": now, "transaction_uid": None}
-                    moves.delivery(connection, delivery, DeliveryState.PENDING, "an operator's retry", now, **again)
-                    proof_requests.forget(connection, delivery.delivery_id)
-            return moves.job(connection, job, JobState.REPORTED, "an operator's retry: to be sent again", now)
+            _send_again(connection, [each for each in unsent if each.state is DeliveryState.REFUSED], again_by, now)
+            return moves.job(connection, job, JobState.REPORTED, f"{again_by}: to be sent again", now)
         newest = answers.newest_revision(connection, job)
         if newest > job.revision:
             raise InvalidTransition(f"job {job_id} was overtaken by revision {newest} of its study: retry that one")
-        answers.discard_kept(connection, job.study_instance_uid, "an operator's retry", now)
+        answers.discard_kept(connection, job.study_instance_uid, again_by, now)
         again = {"attempt": 0, "available_at": now, "outcome": None, "answer_id": None, "early": False}
-        job = moves.job(connection, job, JobState.QUEUED, "an operator's retry", now, **again)
+        job = moves.job(connection, job, JobState.QUEUED, again_by, now, **again)
         connection.execute(
             deliveries.delete().where(deliveries.c.delivery_id.in_([delivery.delivery_id for delivery in unsent]))
         )
         return job
 
 
-def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
+def cancel(db: Database, job_id: int, reason: str, now: datetime, *, by: str = "") -> Job:
     """An operator's cancel: a running worker loses its lease, and what was not sent stays here.
 
     Raises NotFound, InvalidTransition.
@@ -162,15 +183,16 @@ def cancel(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         if job.state is JobState.KEPT:
             answers.discard_kept(connection, job.study_instance_uid, f"cancelled: {reason}", now)
         job = moves.job(connection, job, JobState.CANCELLED, reason, now)
+        _note_operator(connection, job, "cancelled", by, now)
         for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
             moves.delivery(connection, delivery, DeliveryState.REFUSED, f"cancelled: {reason}", now)
         return job
 
 
-def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
+def withdraw(db: Database, job_id: int, reason: str, now: datetime, *, by: str = "") -> Job:
     """An operator's withdrawal of the answer of a job that stands: it is wrong, and is never given again.
 
-    What was not sent of it stays here; what was sent is not called back.
+    What was not sent of it stays here; what was sent is called back where a destination is to hear of it (`notes`).
 
     Raises NotFound, and InvalidTransition when no answer of this job stands.
     """
@@ -179,12 +201,16 @@ def withdraw(db: Database, job_id: int, reason: str, now: datetime) -> Job:
         answer = answers.find(connection, job.answer_id)
         if answer is None or answer.job_id != job_id:
             raise InvalidTransition(f"job {job_id} has no answer of its own that could be withdrawn")
-        moves.answer(connection, answer, AnswerState.WITHDRAWN, reason, now)
-        for delivery in _deliveries(connection, job_id, DeliveryState.PENDING):
-            moves.delivery(connection, delivery, DeliveryState.REFUSED, f"withdrawn: {reason}", now)
-        if job.state is JobState.REPORTED:
-            return moves.job(connection, job, JobState.CANCELLED, f"withdrawn: {reason}", now)
+        job = withdrawals.take_back(connection, answer, AnswerState.WITHDRAWN, reason, now)
+        _note_operator(connection, job, "withdrawn", by, now)
         return job
+
+
+def _note_operator(connection: sa.Connection, job: Job, done: str, by: str, now: datetime) -> None:
+    """Who did it, where somebody says so."""
+    if by:
+        study = job.study_instance_uid
+        events.append(connection, at=now, name="operator", study=study, job=job.job_id, reason=f"{done} by {by}")
 
 
 def held(connection: sa.Connection, job: Job) -> Job:
@@ -208,12 +234,13 @@ def _next(connection: sa.Connection, now: datetime) -> Job | None:
         .where(
             one_of(jobs.c.state, [JobState.QUEUED]),
             is_due(jobs, now),
+            none_of(SwitchName.DRAIN),
             ~sa.exists().where(
                 running.c.study_instance_uid == jobs.c.study_instance_uid,
                 one_of(running.c.state, [JobState.RUNNING]),
             ),
         )
-        .order_by(jobs.c.early, jobs.c.job_id)
+        .order_by(of_row(jobs).desc(), jobs.c.early, jobs.c.job_id)
         .limit(1)
     )
     row = connection.execute(query).one_or_none()
@@ -252,6 +279,7 @@ def _fail(connection: sa.Connection, job: Job, reason: str, now: datetime, **val
         failed = f"early work failed: {reason}"
         return moves.job(connection, job, JobState.KEPT, failed, now, answer_id=None, **values)
     answers.discard_kept(connection, job.study_instance_uid, f"job {job.job_id} failed", now)
+    withdrawals.revoke_changed(connection, job.study_instance_uid, now, replaced=True)
     return moves.job(connection, job, JobState.FAILED, reason, now, **values)
 
 
@@ -266,8 +294,19 @@ def _on_hand(folder: DataFolder, connection: sa.Connection, unsent: Collection[D
     return all(folder.path(path).is_file() for path in paths)
 
 
-def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState) -> list[Delivery]:
-    query = sa.select(*columns(deliveries, Delivery)).where(
-        deliveries.c.job_id == job_id, deliveries.c.state.in_(states)
+def _send_again(connection: sa.Connection, refused: Collection[Delivery], why: str, now: datetime) -> None:
+    for delivery in refused:
+        again = {"attempt": 0, "available_at": now, "transaction_uid": None}
+        moves.delivery(connection, delivery, DeliveryState.PENDING, why, now, **again)
+        proof_requests.forget(connection, delivery.delivery_id)
+
+
+def _deliveries(connection: sa.Connection, job_id: int, *states: DeliveryState, notes: bool = False) -> list[Delivery]:
+    """Those of its results, or of the `notes` that call them back."""
+    is_note = results.c.kind == REJECTION_NOTE
+    query = (
+        sa.select(*columns(deliveries, Delivery))
+        .join(results, results.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+        .where(deliveries.c.job_id == job_id, deliveries.c.state.in_(states), is_note if notes else ~is_note)
     )
     return [Delivery(**row._asdict()) for row in connection.execute(query)]

@@ -47,6 +47,7 @@ class Registration(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"  # same UID, same content: success, nothing changes
     CONFLICT = "conflict"  # same UID, other content: the first is kept, the second refused
+    REPLACED = "replaced"  # same UID, other content, from a sender whose newest version counts: it is the stored one
 
 
 @dataclass(frozen=True)
@@ -90,19 +91,30 @@ class Answer:
     updated_at: datetime
 
 
+REJECTION_NOTE = "rejection_note"  # the kind of result that calls others back (`notes`)
+
+
 @dataclass(frozen=True)
 class Result:
-    """One encoded result object; its file never changes."""
+    """One encoded result object; its file never changes.
+
+    `pictures` are no DICOM object and go to nobody: a UID of ours stands for them, SOP class and series are "".
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
     series_instance_uid: str
     job_id: int
-    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text
+    kind: str  # summary, overlay, parametric_map, sr_comprehensive, sr_comprehensive_3d, sr_text, pictures, or a note
     ordinal: int  # order of sending within the job: captures first, structured report last
     path: str  # relative to the data folder
     sha256: str  # of the file
     size_bytes: int
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is a DICOM object."""
+        return bool(self.sop_class_uid)
 
 
 class Proof(StrEnum):
@@ -143,3 +155,57 @@ class Event:
     before: str | None
     after: str | None
     reason: str
+
+
+class Word(StrEnum):
+    """What a reader says of an answer."""
+
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    NOT_USABLE = "not usable"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reader's word on one answer; the newest of a reader counts."""
+
+    reading_id: int
+    answer_id: int
+    word: Word
+    reason: str
+    who: str
+    at: datetime
+
+
+class SwitchName(StrEnum):
+    """What an operator can hold up."""
+
+    INTAKE = "intake"  # on: the listener takes no instance (0xA700)
+    SENDING = "sending"  # on: nothing goes to a destination
+    DRAIN = "drain"  # on: nothing new begins: no association, no job, no delivery
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One that is on."""
+
+    name: SwitchName
+    since: datetime
+    who: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """Since when, by whom and why."""
+        return f"since {self.since:%Y-%m-%d %H:%M} UTC by {self.who}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often something was counted within one hour, or a measure that was taken then."""
+
+    name: str
+    labels: Mapping[str, str]
+    slot: datetime  # the beginning of the hour, or 1970 for all that is long ago
+    value: float
+    at: datetime  # when it was last added to

@@ -16,7 +16,20 @@ from storage import events, files
 from storage.engine import Database
 from storage.folder import DataFolder
 from storage.records import Proof
-from storage.schema import answers, deliveries, doomed_files, instances, jobs, results, series, studies
+from storage.schema import (
+    accessions,
+    answers,
+    deliveries,
+    doomed_files,
+    instances,
+    jobs,
+    priorities,
+    readings,
+    rejections,
+    results,
+    series,
+    studies,
+)
 from storage.schema import events as events_table
 from storage.states import DeliveryState, JobState, StudyState
 
@@ -108,6 +121,8 @@ def _purge_job(db: Database, found: sa.Select[tuple[int]], job_id: int) -> bool:
         _doom(connection, sa.select(results.c.path).where(results.c.job_id == job_id))
         connection.execute(deliveries.delete().where(deliveries.c.job_id == job_id))
         connection.execute(results.delete().where(results.c.job_id == job_id))
+        of_job = sa.select(answers.c.answer_id).where(answers.c.job_id == job_id)
+        connection.execute(readings.delete().where(readings.c.answer_id.in_(of_job)))
         connection.execute(answers.delete().where(answers.c.job_id == job_id))
         gone = jobs.delete().where(jobs.c.job_id == job_id).returning(jobs.c.study_instance_uid)
         _forget_if_empty(connection, connection.execute(gone).scalar_one())
@@ -120,10 +135,15 @@ def _doom(connection: sa.Connection, paths: sa.Select[tuple[str]]) -> None:
 
 def _forget_if_empty(connection: sa.Connection, uid: str) -> None:
     """A study without instances and jobs goes, and its events after it."""
-    empty = (
+    for table in (accessions, priorities, rejections):
+        connection.execute(table.delete().where(table.c.study_instance_uid.in_(_empty(uid))))
+    if connection.execute(studies.delete().where(studies.c.study_instance_uid.in_(_empty(uid)))).rowcount:
+        connection.execute(events_table.delete().where(events_table.c.study_instance_uid == uid))
+
+
+def _empty(uid: str) -> sa.Select[tuple[str]]:
+    return sa.select(studies.c.study_instance_uid).where(
         studies.c.study_instance_uid == uid,
         ~sa.exists().where(instances.c.study_instance_uid == uid),
         ~sa.exists().where(jobs.c.study_instance_uid == uid),
     )
-    if connection.execute(studies.delete().where(*empty)).rowcount:
-        connection.execute(events_table.delete().where(events_table.c.study_instance_uid == uid))

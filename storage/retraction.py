@@ -74,6 +74,12 @@ def was_retracted(table: sa.FromClause) -> sa.ColumnElement[bool]:
     )
 
 
+def is_told(connection: sa.Connection, delivery: Delivery) -> bool:
+    """Its receiver was, or is to be, told that the result no longer holds."""
+    this = deliveries.c.delivery_id == delivery.delivery_id
+    return bool(connection.execute(sa.select(was_retracted(deliveries)).where(this)).scalar())
+
+
 def tell(db: Database, delivery: Delivery, now: datetime) -> Delivery:
     """Have one of `untold` sent again; its job is REPORTED until it is. Raises LeaseLost."""
     with db.transaction() as connection:
@@ -85,7 +91,7 @@ def tell(db: Database, delivery: Delivery, now: datetime) -> Delivery:
 
 
 def _ended_for(destination: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """The answer was withdrawn, or superseded by one that has nothing for this destination."""
+    """The answer was withdrawn or revoked, or superseded by one that has nothing for this destination."""
     successor, planned, result = answers.alias("successor"), deliveries.alias("planned"), results.alias("result")
     has_successor = sa.exists().where(
         successor.c.study_instance_uid == answers.c.study_instance_uid,
@@ -95,4 +101,4 @@ def _ended_for(destination: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
         planned.c.destination == destination,
     )
     superseded = sa.and_(answers.c.state == AnswerState.SUPERSEDED, ~has_successor)
-    return sa.or_(answers.c.state == AnswerState.WITHDRAWN, superseded)
+    return sa.or_(answers.c.state.in_([AnswerState.WITHDRAWN, AnswerState.REVOKED]), superseded)

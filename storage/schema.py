@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-from storage.records import Proof
+from storage.records import Proof, SwitchName, Word
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0003"  # the newest migration: a database that says this needs none
+HEAD = "0005"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -151,6 +151,7 @@ instances = sa.Table(
     ),
     sqlite_strict=True,
 )
+sa.Index("series_by_uid", series.c.series_instance_uid)
 sa.Index("instances_series", instances.c.study_instance_uid, instances.c.series_instance_uid)
 sa.Index("instances_path", instances.c.path, unique=True)
 
@@ -185,6 +186,19 @@ jobs = sa.Table(
 sa.Index("jobs_revision", jobs.c.study_instance_uid, jobs.c.revision, unique=True)
 sa.Index("jobs_waiting", jobs.c.study_instance_uid, unique=True, sqlite_where=_where("state", JobState.QUEUED))
 sa.Index("jobs_state", jobs.c.state)
+sa.Index("jobs_updated", jobs.c.updated_at)
+sa.Index("jobs_state_updated", jobs.c.state, jobs.c.updated_at)
+
+rejections = sa.Table(  # also of instances that are not here, or not yet
+    "rejections",
+    metadata,
+    sa.Column("study_instance_uid", sa.Text, primary_key=True),
+    sa.Column("sop_instance_uid", sa.Text, primary_key=True),
+    sa.Column("note_instance_uid", sa.Text, primary_key=True),  # of the rejection note, itself an instance
+    sa.Column("title", sa.Text, nullable=False),  # of the note: its code value in the scheme DCM
+    sqlite_strict=True,
+)
+sa.Index("rejections_note", rejections.c.note_instance_uid)
 
 answers = sa.Table(
     "answers",
@@ -210,6 +224,16 @@ sa.Index(
     "answers_standing", answers.c.study_instance_uid, unique=True, sqlite_where=_where("state", AnswerState.STANDING)
 )
 sa.Index("answers_kept", answers.c.study_instance_uid, unique=True, sqlite_where=_where("state", AnswerState.KEPT))
+
+read_instances = sa.Table(  # what an answer was read from, as it was then
+    "read_instances",
+    metadata,
+    sa.Column("answer_id", sa.Integer, primary_key=True),
+    sa.Column("sop_instance_uid", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+)
 
 results = sa.Table(
     "results",
@@ -306,6 +330,69 @@ sa.Index("events_job", events.c.job_id, sqlite_where=sa.text("job_id IS NOT NULL
 
 doomed_files = sa.Table(  # their rows are gone, the files not yet
     "doomed_files", metadata, sa.Column("path", sa.Text, primary_key=True), sqlite_strict=True
+)
+
+accessions = sa.Table(  # what a study can be searched by: the number itself is nowhere
+    "accessions",
+    metadata,
+    sa.Column("study_instance_uid", sa.Text, sa.ForeignKey("studies.study_instance_uid"), primary_key=True),
+    sa.Column("keyed_hash", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
+sa.Index("accessions_hash", accessions.c.keyed_hash)
+
+priorities = sa.Table(  # of the studies that are not at 0
+    "priorities",
+    metadata,
+    sa.Column("study_instance_uid", sa.Text, sa.ForeignKey("studies.study_instance_uid"), primary_key=True),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sqlite_strict=True,
+)
+
+readings = sa.Table(  # the words of those who read an answer; rows are only added
+    "readings",
+    metadata,
+    sa.Column("reading_id", sa.Integer, primary_key=True),
+    sa.Column("answer_id", sa.Integer, sa.ForeignKey("answers.answer_id"), nullable=False),
+    sa.Column("word", Name(Word), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.CheckConstraint(_where("word", *Word), "readings_word"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+sa.Index("readings_answer", readings.c.answer_id)
+
+switches = sa.Table(  # those that are on
+    "switches",
+    metadata,
+    sa.Column("name", Name(SwitchName), primary_key=True),
+    sa.Column("since", Time, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.CheckConstraint(_where("name", *SwitchName), "switches_name"),
+    sqlite_strict=True,
+)
+
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),  # JSON object with sorted keys
+    sa.Column("slot", Time, primary_key=True),  # the hour in which it was counted, or 1970 for all that is long ago
+    sa.Column("value", sa.REAL, nullable=False),
+    sa.Column("at", Time, nullable=False),  # when it was last added to
+    sqlite_strict=True,
+)
+sa.Index("tallies_slot", tallies.c.name, tallies.c.slot)
+
+cursors = sa.Table(  # up to which event a reader of events has come
+    "cursors",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Integer, nullable=False),
+    sqlite_strict=True,
 )
 
 TRIGGERS = (

@@ -35,6 +35,7 @@ class AnswerState(StrEnum):
     STANDING = "standing"  # published: what the node says of the study
     SUPERSEDED = "superseded"  # published, until another answer took its place
     WITHDRAWN = "withdrawn"  # published, until it was found to be wrong; it is never given again
+    REVOKED = "revoked"  # published, until an instance that it was read from was rejected, or became another
     DISCARDED = "discarded"  # never published; its results are gone
 
 
@@ -85,6 +86,7 @@ ANSWER_TRANSITIONS: dict[tuple[AnswerState, AnswerState], str] = {
     (AnswerState.KEPT, AnswerState.DISCARDED): "the study grew, and has another answer",
     (AnswerState.STANDING, AnswerState.SUPERSEDED): "another answer of the study was published",
     (AnswerState.STANDING, AnswerState.WITHDRAWN): "it is wrong: by an operator",
+    (AnswerState.STANDING, AnswerState.REVOKED): "what it was read from was rejected, moved or replaced",
 }
 
 DELIVERY_TRANSITIONS: dict[tuple[DeliveryState, DeliveryState], str] = {

@@ -39,6 +39,15 @@ def receiving(db: Database) -> list[Study]:
         return [Study(**row._asdict()) for row in connection.execute(query)]
 
 
+def counts(db: Database) -> dict[StudyState, int]:
+    """How many studies are in each state, zeros too."""
+    with db.reading() as connection:
+        every = connection.execute(sa.select(sa.func.count()).select_from(studies)).scalar_one()
+        growing = one_of(studies.c.state, [StudyState.RECEIVING])
+        open_now = connection.execute(sa.select(sa.func.count()).select_from(studies).where(growing)).scalar_one()
+    return {StudyState.RECEIVING: open_now, StudyState.STABLE: every - open_now}
+
+
 def arrivals(db: Database, limit: int = 2000) -> list[tuple[datetime, tuple[str, ...]]]:
     """When something came last for each of the newest studies, newest first, and its senders."""
     order = studies.c.last_received_at.desc()

@@ -81,14 +81,22 @@ class Hospital:
         """Its memory of silences goes."""
         self._watch = CompletenessWatch(self.settings, stored.folder(self.db), self.db, self.clock.monotonic)
 
-    def arrive(self, study: str, names: Iterable[Name], *, sender: str = "SCANNER", expected: int | None = None) -> int:
-        """These instances come in; how many of them are new."""
-        return sum(self._receive(study, name, sender, expected) for name in names)
+    def arrive(
+        self,
+        study: str,
+        names: Iterable[Name],
+        *,
+        sender: str = "SCANNER",
+        expected: int | None = None,
+        patient: str = "",
+    ) -> int:
+        """These instances come in; how many of them are new. A `patient` is a corrected one, by an archive's word."""
+        return sum(self._receive(study, name, sender, expected, patient) for name in names)
 
-    def _receive(self, study: str, name: Name, sender: str, expected: int | None) -> bool:
+    def _receive(self, study: str, name: Name, sender: str, expected: int | None, patient: str) -> bool:
         series, number = name
         uid = f"{study}.{SERIES.index(series) + 1}.{number}"
-        file = files.write(stored.folder(self.db), uid, [f"{series} {number} of {study}".encode()])
+        file = files.write(stored.folder(self.db), uid, [f"{series} {number} of {study}{patient}".encode()])
         record = Instance(
             sop_instance_uid=uid,
             sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
@@ -103,9 +111,14 @@ class Hospital:
             received_at=self.clock.now(),
         )
         said = instances.register(
-            self.db, stored.folder(self.db), record, expected_instances=expected, now=self.clock.now()
+            self.db,
+            stored.folder(self.db),
+            record,
+            expected_instances=expected,
+            now=self.clock.now(),
+            newest_counts=bool(patient),
         )
-        if said is not Registration.NEW:
+        if said in (Registration.DUPLICATE, Registration.CONFLICT):
             files.discard(stored.folder(self.db), self.db, file.path)
         return said is Registration.NEW
 
@@ -209,7 +222,8 @@ def _answer(task: Task) -> NewAnswer:
         name = best or whole[0]
         read = sorted(uid for uid in content if SERIES[int(uid.rsplit(".", 2)[1]) - 1] == name)
         kind = AnswerKind.RESULT if best else AnswerKind.OUT_OF_SCOPE
-        return NewAnswer(kind, _digest(kind, *(part for uid in read for part in (uid, content[uid]))), f"read {name}")
+        key = _digest(kind, *(part for uid in read for part in (uid, content[uid])))
+        return NewAnswer(kind, key, f"read {name}", read={uid: content[uid] for uid in read})
     reasons = sorted({REASONS.get(name, "a gap") for name in series})
     modality = "MR" if set(series) != {"report"} else "nothing"
     return NewAnswer(AnswerKind.NO_RESULT, _digest("none", *reasons), f"{modality}: {', '.join(reasons)}")

@@ -96,6 +96,7 @@ def node(
         "worker": {"bundle": str(bundle), "allow_untrained_bundle": True},
         "destinations": list(destinations),
         "delivery": {"backoff_s": 0.5},
+        "web": {"enabled": False},
         **settings,
     }
     config.write_text(json.dumps(values, indent=2))  # which is YAML as well

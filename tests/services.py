@@ -66,16 +66,20 @@ class Service:
             "destinations": [pacs] if pacs_port else [],
             "delivery": {"backoff_s": 0.5, "maximum_backoff_s": 2, "timeout_s": 5},
             "stop_timeout_s": 15,
+            "web": {"enabled": False},
             **settings,
         }
         self.config.write_text(json.dumps(values))  # which is YAML as well
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []  # of the command line: what it is started by
+        self.environment: dict[str, str] = {}  # beside that of the tests
 
     def start(self, *, ready: bool = True) -> None:
         """Start it, and wait until everything is ready."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-P", "-m", "node", "serve", "--config", str(self.config)]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            command = [*self.prefix, sys.executable, "-P", "-m", "node", "serve", "--config", str(self.config)]
+            environment = {**os.environ, **self.environment}
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         if ready:
             self.wait_ready()
 

@@ -68,9 +68,9 @@ def _text(answers: Sequence[Answer], times: Times, within_s: float) -> str:
     return f"""# How many nodes
 
 Simulated, not measured; `neurossl capacity --page FOLDER` writes this page. Nodes that share their arrivals,
-each with one listener, one worker ({times.cores} cores) and one courier: so many that 95 % of the studies of a day are delivered
-within {duration(within_s)} of being complete, counted from the end of the quiet period ({first.quiet_s:.0f} s).
-None is to spare: one more goes on when one fails.
+each with one listener, one worker ({times.cores} cores) and one courier: so many that 95 % of the studies of a day
+are delivered within {duration(within_s)} of being complete, counted from the end of the quiet period
+({first.quiet_s:.0f} s). None is to spare: one more goes on when one fails.
 
 {table}
 
@@ -103,18 +103,19 @@ def _picture(answers: Sequence[Answer], times: Times, within_s: float) -> str:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     waiting, use = figure.subplots(1, 2)
     for answer in (each for each in answers if not each.demand.at_once):
-        load = 100 * answer.use[plan.WORKER]
+        load, fleet = 100 * answer.use[answer.saturates], f"{answer.nodes} node" + "s" * (answer.nodes > 1)
         label = answer.demand.name + (f", {answer.gpus} GPU" if answer.gpus else "")
         shares = (0.5, 0.9, 1.0, 1.1)
         loads = [_at_load(answer, times, share) for share in shares]
         waiting.plot([x for x, _ in loads], [max(y, 1) for _, y in loads], "o-", label=label, markersize=3)
         use.bar(label, load, width=0.5)
-        use.annotate(f"{answer.nodes} nodes" if answer.nodes > 1 else "1 node", (label, load), ha="center", va="bottom")
+        use.annotate(f"{fleet}\n{answer.saturates}", (label, load), ha="center", va="bottom", fontsize="small")
     waiting.axhline(within_s, color="black", linewidth=0.8, linestyle=":")
     waiting.set(yscale="log", xlabel="studies a day for each node", ylabel="95 % are delivered within, s")
-    waiting.legend(frameon=False, fontsize="small")
-    use.set(ylim=(0, 110), ylabel="workers busy in the busiest hour, %")
-    use.tick_params(axis="x", labelsize="small")
+    figure.legend(
+        *waiting.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize="small"
+    )
+    use.set(ylim=(0, 120), xticks=[], ylabel="busiest place in the busiest hour, %")
     for axes in (waiting, use):
         axes.spines[["top", "right"]].set_visible(False)
     file = io.StringIO()

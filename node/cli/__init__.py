@@ -16,6 +16,8 @@ app = typer.Typer(
 
 for _name in (
     "service",
+    "web",
+    "user",
     "keeping",
     "queue",
     "notify",

@@ -115,7 +115,7 @@ def _read(done: "DemoRun") -> "list[tuple[Path, Dataset]]":
 def _pictures(folder: "DemoFolder", done: "DemoRun") -> "list[tuple[Path, Dataset]]":
     """Read what was received; write the report as text and the captures as one picture beside it."""
     from node.demo.montage import write_montage
-    from node.demo.reading import as_text
+    from node.dicom.content_tree import as_text
 
     objects = _read(done)
     reports = [as_text(each) for _, each in objects if each.Modality == "SR"]
@@ -175,10 +175,14 @@ def _result(uid: str, ending: "JobFacts") -> Table:
 
 
 def _series(selection: "SelectionOutcome") -> Iterator[str]:
-    for each in selection.series:
+    from node.series.grouping import examples, grouped, why
+
+    for group in grouped(selection.series):
+        each = group[0]
         words = "not needed" if each.eligible else f"not read, {each.reason}"
         read = "read" if each.series_instance_uid == selection.chosen else words
-        yield f"{each.series_number} {each.description}: {read}; {each.detail}"
+        name = f"{each.series_number} {each.description}" if len(group) == 1 else f"{len(group)} ({examples(group)})"
+        yield f"{name}: {read}; {why(group)}"
 
 
 def _show_json(folder: "DemoFolder", done: "DemoRun") -> None:

@@ -94,25 +94,29 @@ def _show(found: "Inspection", origin: str) -> None:
     console.print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.took_s.items()), style="dim")
 
 
-def _show_study(console: Console, study: "StudyInspection", several: bool) -> None:
+def _show_study(console: Console, study: "StudyInspection", titled: bool) -> None:
+    from node.series.grouping import examples, grouped, why
+
     titles = ("", "number", "description", "modality", "instances", "columns x rows x slices", "verdict", "why")
-    table = Table(title=f"Study {study.study_instance_uid}" if several else "Series", title_justify="left")
+    table = Table(title=f"Study {study.study_instance_uid}" if titled else "Series", title_justify="left")
     for title in titles:
         table.add_column(title, justify="right" if title in ("number", "instances") else "left")
-    for verdict, shape in zip(study.choice.verdicts, study.shapes, strict=True):
+    shapes = {each.series_instance_uid: shape for each, shape in zip(study.choice.verdicts, study.shapes, strict=True)}
+    for group in grouped(study.choice.verdicts):
+        verdict, several = group[0], len(group) > 1
         chosen = verdict.series_instance_uid == study.choice.chosen
         style = "bold green" if chosen else "green" if verdict.eligible else "yellow"
         score = f", score {verdict.score:g}" if verdict.eligible else ""
         tried = "tried" if verdict.series_instance_uid in study.choice.tried else ""
         cells = (
             "read" if chosen else tried,
-            "" if verdict.series_number is None else str(verdict.series_number),
-            verdict.description,
+            examples(group),
+            f"{len(group)} series" if several else verdict.description,
             verdict.modality,
-            str(verdict.instances),
-            shape,
+            str(sum(each.instances for each in group)),
+            "" if several else shapes[verdict.series_instance_uid],
         )
-        table.add_row(*map(escape, cells), f"[{style}]{escape(verdict.reason)}[/]", escape(verdict.detail + score))
+        table.add_row(*map(escape, cells), f"[{style}]{escape(verdict.reason)}[/]", escape(why(group) + score))
     console.print(table)
     if study.closer is not None:
         _show_closer(console, study.closer)
@@ -134,6 +138,8 @@ def _show_closer(console: Console, closer: "Closer") -> None:
     table.add_row("slices", f"{len(look.slices)}, from z {first.position_mm:.1f} to {last.position_mm:.1f} mm")
     colour = "green" if look.scope.inside else "red"
     table.add_row("scope", f"[{colour}]{'inside' if look.scope.inside else 'outside'}[/]: {escape(look.scope.reason)}")
+    for remark in look.scope.remarks:
+        table.add_row("", escape(remark))
     for name, measured in look.scope.measurements.items():
         table.add_row(f"  {name}", f"{measured:.4g}")
     console.print(table)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +17,32 @@ import typer
 
 from node.cli.service import DEFAULT, AsJson, Config, load, one_line_errors
 from storage.errors import NotFound
+from storage.records import SwitchName
 from storage.states import JobState
 
 if TYPE_CHECKING:
+    from node.observe.actions import Operator
     from storage import Database, DataFolder
     from storage.records import Job
 
+
+class Pausable(StrEnum):
+    """What can be held up by itself."""
+
+    INTAKE = "intake"
+    SENDING = "sending"
+
+
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number in the first column of `neurossl queue`.")]
-Limit = Annotated[int, typer.Option(min=1, help="How many of the newest jobs.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many jobs.")]
+Search = Annotated[str, typer.Option(help="A UID, how a study's begins, a job, or an accession number.")]
+After = Annotated[str, typer.Option(help="The jobs after those that were shown: the word that stood below them.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show it live, until Ctrl-C.")]
+WholeStudy = Annotated[bool, typer.Option("--study", help="Everything of its study, other jobs too.")]
+What = Annotated[SwitchName, typer.Argument(metavar="WHAT", help="intake, sending, or drain.")]
+WhatPauses = Annotated[Pausable, typer.Argument(metavar="WHAT", help="intake (nothing is taken) or sending.")]
+Priority = Annotated[int, typer.Argument(min=-10, max=10, help="10 is worked on first, -10 last, 0 as any other.")]
+WhyHeldUp = Annotated[str, typer.Option("--reason", help="Why; it is said wherever the state is shown.")]
 States = Annotated[list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the job.")]
 WhyWrong = Annotated[str, typer.Option("--reason", help="Why it is wrong; it is kept with the answer.")]
@@ -37,24 +56,59 @@ def register(app: typer.Typer) -> None:
     group.command()(retry)
     group.command()(cancel)
     group.command()(withdraw)
+    group.command(context_settings={"ignore_unknown_options": True})(priority)
+    group.command()(pause)
+    group.command()(drain)
+    group.command()(resume)
     app.add_typer(group, name="queue")
+    app.command()(logs)
 
 
 def overview(
-    context: typer.Context, config: Config = DEFAULT, state: States = None, limit: Limit = 50, as_json: AsJson = False
+    context: typer.Context,
+    config: Config = DEFAULT,
+    state: States = None,
+    search: Search = "",
+    limit: Limit = 50,
+    after: After = "",
+    live: Watch = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the jobs, newest first, and the studies that are still being received."""
     if context.invoked_subcommand is not None:
         return
+    from node.cli import overview as drawing
+    from node.observe import jobs
+
+    asked = jobs.Asked(states=state, search=search, cursor=after, limit=limit)
+    with database(config) as (folder, db):
+
+        def look() -> jobs.QueueFacts:
+            return jobs.of_queue(folder, db, datetime.now(UTC), asked)
+
+        try:
+            if live:
+                drawing.watch(look)
+            elif as_json:
+                print_json(look().as_json())
+            else:
+                drawing.show(look())
+        except jobs.BadCursor as error:
+            raise typer.BadParameter(str(error), param_hint="--after") from None
+
+
+def logs(job_id: JobId, config: Config = DEFAULT, study: WholeStudy = False, as_json: AsJson = False) -> None:
+    """What happened to a job, oldest first: its events, and those of its results on their way."""
     from node.cli import tables
     from node.observe import jobs
 
     with database(config) as (folder, db):
-        found = jobs.of_queue(folder, db, datetime.now(UTC), states=state, limit=limit)
+        found = jobs.of_job(folder, db, job_id, datetime.now(UTC)).events
+    found = [each for each in found if study or each.job_id == job_id]
     if as_json:
-        print_json(found.as_json())
+        print_json([jobs.plain(each) for each in found])
     else:
-        tables.overview(found)
+        tables.events(found)
 
 
 def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> None:
@@ -72,31 +126,57 @@ def show(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> No
 
 def retry(job_id: JobId, config: Config = DEFAULT, as_json: AsJson = False) -> None:
     """Try a job that ended once more: what was refused is sent again, anything else is worked on from the start."""
-    from storage import queue
-
-    with database(config) as (folder, db):
-        _say_state(queue.retry(db, folder, job_id, datetime.now(UTC)), as_json)
+    with operator(config) as acts:
+        _say_state(acts.retry(job_id), as_json)
 
 
 def cancel(
     job_id: JobId, config: Config = DEFAULT, reason: Reason = "cancelled by an operator", as_json: AsJson = False
 ) -> None:
     """End a job: a running worker drops it, and what was not sent stays here."""
-    from node.observe import audit, audit_message
-    from storage import queue
-
-    with database(config) as (_, db), audit.Trail(load(config), "queue") as trail:
-        job = queue.cancel(db, job_id, reason, datetime.now(UTC))
-        trail.note(audit_message.withdrawn(trail.us, f"uid {os.getuid()}", job.study_instance_uid))
-    _say_state(job, as_json)
+    with operator(config) as acts:
+        _say_state(acts.cancel(job_id, reason), as_json)
 
 
 def withdraw(job_id: JobId, reason: WhyWrong, config: Config = DEFAULT, as_json: AsJson = False) -> None:
-    """Withdraw the answer of a job: it is wrong, and is not given again; a PACS that has it is not told."""
+    """Withdraw the answer of a job: it is wrong, and is not given again.
+
+    A destination with `supersede: rejection_note` that has its results is told to hide them, once the service runs.
+    """
+    with operator(config) as acts:
+        _say_state(acts.withdraw(job_id, reason), as_json)
+
+
+def priority(job_id: JobId, number: Priority, config: Config = DEFAULT) -> None:
+    """How urgent the study of a job is: the most urgent is worked on first, in all its revisions."""
     from storage import queue
 
-    with database(config) as (_, db):
-        _say_state(queue.withdraw(db, job_id, reason, datetime.now(UTC)), as_json)
+    with operator(config) as acts:
+        acts.prioritise(queue.get(acts.db, job_id).study_instance_uid, number)
+    typer.echo(f"the study of job {job_id} has priority {number}")
+
+
+def pause(what: WhatPauses, config: Config = DEFAULT, reason: WhyHeldUp = "paused by an operator") -> None:
+    """Hold up the intake (senders hear 0xA700 and come again) or the sending, until `resume`; also over restarts."""
+    _hold_up(SwitchName(what), config, reason)
+
+
+def drain(config: Config = DEFAULT, reason: WhyHeldUp = "maintenance") -> None:
+    """Begin nothing new: no association, no job, no delivery. What is under way ends; then the node can be stopped."""
+    _hold_up(SwitchName.DRAIN, config, reason)
+
+
+def resume(what: What, config: Config = DEFAULT) -> None:
+    """Go on with what was paused or drained."""
+    with operator(config) as acts:
+        was_on = acts.let_go(what)
+    typer.echo(f"{what} goes on" if was_on else f"{what} was not held up")
+
+
+def _hold_up(name: SwitchName, config: Path, reason: str) -> None:
+    with operator(config) as acts:
+        switch = acts.hold_up(name, reason)
+    typer.echo(f"{name} is held up {switch.words}")
 
 
 def _say_state(job: "Job", as_json: bool) -> None:
@@ -108,6 +188,16 @@ def _say_state(job: "Job", as_json: bool) -> None:
         from node.cli import tables
 
         tables.state(job)
+
+
+@contextmanager
+def operator(config: Path) -> "Iterator[Operator]":
+    """The user of this command line, as one who acts on the node."""
+    from node.observe.actions import Operator
+    from node.observe.audit import Trail
+
+    with database(config) as (folder, db), Trail(load(config), "queue") as trail:
+        yield Operator(f"uid {os.getuid()}", folder, db, trail)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(config: Config = DEFAULT) -> None:
-    """Run the node: listener, worker and office as processes that are restarted when they die. SIGTERM stops it."""
+    """Run the node: listener, worker, office, pages: processes that are restarted when they die. SIGTERM stops it."""
     from node import logs
     from node.observe import health
     from node.service.supervisor import StartFailed
@@ -71,24 +71,24 @@ def listen(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run the listener alone: it receives instances."""
     from node.service.listener import listen as run
 
-    _part(config, supervised, lambda settings, stop, _: run(settings, stop), "listener")
+    part(config, supervised, lambda settings, stop, _: run(settings, stop), "listener")
 
 
 def work(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run one worker alone: it reads studies and makes results. Start it several times for several workers."""
     from node.work.watchdog import work as run
 
-    _part(config, supervised, run, "worker")
+    part(config, supervised, run, "worker")
 
 
 def office(config: Config = DEFAULT, supervised: Supervised = None) -> None:
     """Run the office alone: it says when studies are complete, delivers results and keeps house."""
     from node.service.office import run_office as run
 
-    _part(config, supervised, lambda settings, stop, _: run(settings, stop), "office")
+    part(config, supervised, lambda settings, stop, _: run(settings, stop), "office")
 
 
-def _part(
+def part(
     config: Path, supervised: str | None, run: "Callable[[Settings, threading.Event, str | None], None]", name: str
 ) -> None:
     """One process of the node; under the service its settings come on standard input."""
@@ -151,6 +151,8 @@ def health(config: Config = DEFAULT, as_json: AsJson = False) -> None:
         for sign in signs:
             state = sign.state if sign.beats else "no sign of life"
             Console(highlight=False).print(f"{sign.role:<12} {state}", markup=False)
+            for what, words in sign.facts.get("held_up", {}).items():  # on purpose: no trouble
+                Console(highlight=False, soft_wrap=True).print(f"{what} is held up {words}", markup=False)
     for line in (*troubles, *remarks(signs)):
         say(line)
     if troubles:
@@ -167,14 +169,16 @@ def rebuild(config: Config = DEFAULT) -> None:
     with one_line_errors():
         settings = load(config)
         logs.configure(settings.log, "rebuild")
-        aside, adopted = recovery.rebuild(DataFolder(settings.data_folder), datetime.now(UTC))
+        aside, adopted = recovery.rebuild(
+            DataFolder(settings.data_folder), datetime.now(UTC), settings.listener.archives
+        )
         kept = f"; the old one is {aside}" if aside else ""
         Console(soft_wrap=True).print(f"a new database holds {adopted} stored instances{kept}", markup=False)
 
 
 def version(as_json: AsJson = False) -> None:
     """The version of the node and of what it stands on."""
-    from node.observe.health import versions
+    from node.observe.versions import versions
 
     found = versions()
     if as_json:

@@ -1,4 +1,4 @@
-"""What `neurossl queue` prints for people."""
+"""What `neurossl queue show` prints for people, and the parts that every table of the queue is made of."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.observe.jobs import JobFacts, QueueFacts
+from node.observe.jobs import JobFacts
+from node.series.grouping import examples, grouped, why
 from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
 from storage.records import Answer, Event, Job
 from storage.states import JobState
@@ -24,53 +25,18 @@ COLOURS = {
 }
 
 
-def overview(found: QueueFacts) -> None:
-    """The queue."""
-    console = _console()
-    for name, trouble in found.destinations.items():
-        if trouble:
-            console.print(f"[yellow]destination {escape(name)}[/]: {_safe(trouble)[0]}")
-    if found.receiving:
-        table = _table("Studies being received", "study", ">instances", ">silent", "from")
-        for study in found.receiving:
-            expected = f" of {study.expected_instances}" if study.expected_instances else ""
-            silent = age((found.at - study.last_received_at).total_seconds())
-            table.add_row(
-                *_safe(
-                    study.study_instance_uid, f"{study.instances}{expected}", silent, ", ".join(study.calling_ae_titles)
-                )
-            )
-        console.print(table)
-    table = _table("Jobs", ">job", "study", ">revision", "state", ">attempt", ">age", "reason")
-    for job in found.jobs:
-        attempt = f"{job.attempt} of {job.maximum_attempts}"
-        row = _safe(
-            str(job.job_id),
-            job.study_instance_uid,
-            str(job.revision),
-            job.state,
-            attempt,
-            age((found.at - job.created_at).total_seconds()),
-            job.reason,
-        )
-        row[3] = _coloured(job.state)
-        table.add_row(*row)
-    console.print(table)
-    console.print(", ".join(f"{count} {state}" for state, count in found.counts.items() if count) or "no jobs yet")
-
-
 def state(job: Job) -> None:
     """One line after an operator's command."""
-    _console().print(f"job {job.job_id}: {_coloured(job.state)}, {escape(job.reason)}")
+    _console().print(f"job {job.job_id}: {coloured(job.state)}, {escape(job.reason)}")
 
 
 def job(found: JobFacts) -> None:
     """Everything about a job."""
     console, job = _console(), found.job
-    console.print(f"[bold]Job {job.job_id}[/bold]  {_coloured(job.state)}  {escape(job.reason)}")
-    facts = _table(None, "", "")
+    console.print(f"[bold]Job {job.job_id}[/bold]  {coloured(job.state)}  {escape(job.reason)}")
+    facts = columned(None, "", "")
     for name, value in _facts(found):
-        facts.add_row(*_safe(name, value))
+        facts.add_row(*safe(name, value))
     console.print(facts)
     outcome = found.outcome or Outcome()
     tables = [_series(outcome.selection)] if outcome.selection else []
@@ -93,6 +59,7 @@ def _facts(found: JobFacts) -> list[tuple[str, str]]:
         facts.append(("not before", job.available_at.isoformat()))
     if found.progress:
         facts.append(("now", found.progress.words))
+    facts += [("remark", each) for each in outcome.remarks or ()]
     if outcome.error:
         facts.append(("error", outcome.error))
     if outcome.timings_s:
@@ -102,33 +69,34 @@ def _facts(found: JobFacts) -> list[tuple[str, str]]:
 
 
 def _series(selection: SelectionOutcome) -> Table:
-    table = _table("Series", "", ">number", "description", "modality", ">instances", "verdict", "why", "series UID")
-    for each in selection.series:
+    table = columned("Series", "", ">number", "description", "modality", ">instances", "verdict", "why", "series UID")
+    for group in grouped(selection.series):
+        each = group[0]
         table.add_row(
-            *_safe(
+            *safe(
                 "read" if each.series_instance_uid == selection.chosen else "",
-                "" if each.series_number is None else str(each.series_number),
-                each.description,
+                examples(group),
+                each.description if len(group) == 1 else f"{len(group)} series",
                 each.modality,
-                str(each.instances),
+                str(sum(one.instances for one in group)),
                 each.reason,
-                each.detail,
-                each.series_instance_uid,
+                why(group),
+                each.series_instance_uid if len(group) == 1 else "",
             )
         )
     for file in selection.unreadable:
-        table.add_row(*_safe("", "", "", "", "1", "unreadable", file.reason, file.path))
+        table.add_row(*safe("", "", "", "", "1", "unreadable", file.reason, file.path))
     return table
 
 
 def _prediction(prediction: PredictionOutcome) -> Table:
     model = prediction.model
     trained = "" if model.trained else ", UNTRAINED"
-    table = _table("Prediction", "", "")
-    table.add_row(*_safe("model", f"{model.name} {model.version}{trained}, sha256 {model.sha256[:16]}…"))
-    table.add_row(*_safe("scope", prediction.scope.reason))
+    table = columned("Prediction", "", "")
+    table.add_row(*safe("model", f"{model.name} {model.version}{trained}, sha256 {model.sha256[:16]}…"))
+    table.add_row(*safe("scope", prediction.scope.reason))
     if prediction.probability is not None:
-        table.add_row(*_safe("band", prediction.band or ""))
+        table.add_row(*safe("band", prediction.band or ""))
         table.add_row("probability", f"{prediction.probability:.1%}")
         table.add_row("spread", f"{prediction.spread:.1%}")
         table.add_row("predictive entropy", f"{prediction.predictive_entropy:.3f} nats")
@@ -137,29 +105,29 @@ def _prediction(prediction: PredictionOutcome) -> Table:
 
 
 def _slices(prediction: PredictionOutcome) -> Table:
-    table = _table("Slices", ">position mm", ">probability", ">spread", "source")
+    table = columned("Slices", ">position mm", ">probability", ">spread", "source")
     for each in prediction.slices:
         position = "" if each.position_mm is None else f"{each.position_mm:.1f}"
-        table.add_row(*_safe(position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
+        table.add_row(*safe(position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
     return table
 
 
 def _answers(answers: Iterable[Answer]) -> Table:
-    table = _table("Answers of the study", ">job", "kind", "state", "reason", "since", "key")
+    table = columned("Answers of the study", ">job", "kind", "state", "reason", "since", "key")
     for each in answers:
         kind = each.kind.replace("_", " ")
         table.add_row(
-            *_safe(str(each.job_id), kind, each.state, each.reason, each.updated_at.isoformat(), each.key[:16])
+            *safe(str(each.job_id), kind, each.state, each.reason, each.updated_at.isoformat(), each.key[:16])
         )
     return table
 
 
 def _deliveries(found: JobFacts) -> Table:
     kinds = {each.sop_instance_uid: each.kind for each in found.results}
-    table = _table("Deliveries", "destination", "result", "state", ">attempt", "proof", "reason", "SOP Instance UID")
+    table = columned("Deliveries", "destination", "result", "state", ">attempt", "proof", "reason", "SOP Instance UID")
     for each in found.deliveries:
         table.add_row(
-            *_safe(
+            *safe(
                 each.destination,
                 kinds.get(each.sop_instance_uid, ""),
                 each.state,
@@ -172,11 +140,16 @@ def _deliveries(found: JobFacts) -> Table:
     return table
 
 
+def events(found: Iterable[Event]) -> None:
+    """What happened, a line each."""
+    _console().print(_events(found))
+
+
 def _events(events: Iterable[Event]) -> Table:
-    table = _table("Events", "at", "what", ">job", ">delivery", "reason")
+    table = columned("Events", "at", "what", ">job", ">delivery", "reason")
     for each in events:
         job, delivery = str(each.job_id or ""), str(each.delivery_id or "")
-        table.add_row(*_safe(each.at.isoformat(), each.name, job, delivery, each.reason))
+        table.add_row(*safe(each.at.isoformat(), each.name, job, delivery, each.reason))
     return table
 
 
@@ -201,7 +174,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
-def _table(title: str | None, *columns: str) -> Table:
+def columned(title: str | None, *columns: str) -> Table:
     """A heading that begins with ">" is for numbers; UIDs are folded, never cut."""
     table = Table(
         title=title, title_justify="left", title_style="bold", show_header=any(columns), box=None, pad_edge=False
@@ -213,10 +186,11 @@ def _table(title: str | None, *columns: str) -> Table:
     return table
 
 
-def _safe(*cells: str) -> list[str]:
+def safe(*cells: str) -> list[str]:
     """What came from outside is text, not markup, and drives no terminal."""
     return [escape("".join(c if c.isprintable() else "?" for c in cell)) for cell in cells]
 
 
-def _coloured(state: JobState) -> str:
+def coloured(state: JobState) -> str:
+    """In the colour of its kind."""
     return f"[{COLOURS[state]}]{state}[/]"

@@ -42,14 +42,17 @@ NAMES = {
     "sr_comprehensive": "Report, Comprehensive SR",
     "sr_comprehensive_3d": "Report, Comprehensive 3D SR",
     "sr_text": "Report, Basic Text SR",
+    "rejection_note": "Rejection note",
 }
 
 
 def kinds(settings: Results, software_version: str) -> list[Kind]:
-    """Every kind of result under these settings, in the order of sending; a skipped study's report last."""
+    """Every kind of result under these settings, in the order of sending; then a skipped study's report, and the note
+    that calls results back."""
     first, second = (examples.results(settings, number, software_version) for number in (1, 2))
+    notes = (examples.note(settings, number, software_version) for number in (1, 2))
     described = []
-    for one, other in zip(first, second, strict=True):
+    for one, other in (*zip(first, second, strict=True), tuple(notes)):
         a, b = (pydicom.dcmread(io.BytesIO(each.content)) for each in (one, other))
         name = "Report of a study without result" if one is first[-1] else NAMES[one.kind]
         described.append(Kind(name, UID(one.sop_class_uid), _table(_rows(a, b)), _tree_table(a, b)))
@@ -120,8 +123,8 @@ def _tree_rows(one: Dataset, other: Dataset, depth: int) -> Iterator[tuple[str, 
     others = other.get("ContentSequence") or []
     for index, item in enumerate(one.get("ContentSequence") or []):
         twin = others[index] if index < len(others) else Dataset()
-        concept = item.ConceptNameCodeSequence[0]
-        name = f"({concept.CodeValue}, {concept.CodingSchemeDesignator}, {concept.CodeMeaning})"
+        concept = next(iter(item.get("ConceptNameCodeSequence") or []), None)
+        name = f"({concept.CodeValue}, {concept.CodingSchemeDesignator}, {concept.CodeMeaning})" if concept else "none"
         yield ">" * (depth + 1), str(item.RelationshipType), str(item.ValueType), name, _content(item, twin)
         yield from _tree_rows(item, twin, depth + 1)
 
@@ -141,4 +144,4 @@ def _content(item: Dataset, twin: Dataset) -> str:
         case "SCOORD":
             return str(item.GraphicType)
         case _:
-            return "reference" if item.ValueType == "IMAGE" else "our UID, 2.25"
+            return "reference" if item.ValueType in ("IMAGE", "COMPOSITE") else "our UID, 2.25"

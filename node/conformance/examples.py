@@ -7,15 +7,17 @@ attributes are always the same.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Literal
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, MRImageStorage
 
 from model.types import Band, ModelId, Prediction, Scope, Slice, SlicePrediction, SourceFrame
 from node.config import Destination, Results
-from node.report import Context, Encoded, Source, build, build_skipped
+from node.report import Context, Encoded, Source, build, build_rejection, build_skipped
 
 FORMS: tuple[Literal["comprehensive", "comprehensive_3d", "text"], ...] = ("comprehensive", "comprehensive_3d", "text")
 SOURCE_UIDS = "1.2.3."  # where the UIDs of the made-up studies begin
@@ -51,6 +53,13 @@ def results(settings: Results, number: int, software_version: str) -> list[Encod
     always = chosen.model_copy(update={"report_skipped": True})
     skipped = Context(always, receivers, {}, at, software_version)
     return [*made, *build_skipped(Source(series), [_Series(number)], f"made up {number}", skipped)]
+
+
+def note(settings: Results, number: int, software_version: str) -> Encoded:
+    """The note that calls the results of one of the two studies back."""
+    at = datetime(2000 + number, number, number, number, number, number, tzinfo=UTC)
+    objects = [dcmread(BytesIO(each.content)) for each in results(settings, number, software_version)[:-1]]
+    return build_rejection(objects, f"{number}", Context(settings, [], {}, at, software_version), superseded=True)
 
 
 def _series(number: int) -> list[Dataset]:

@@ -30,7 +30,10 @@ STORE_STATUSES = (
         Status.OUT_OF_RESOURCES,
         "the disk is fuller than {maximum_disk_use_percent} %, or the database is busy: send it again later",
     ),
-    (Status.DUPLICATE_INSTANCE, "the SOP Instance UID is here with other content; the first is kept"),
+    (
+        Status.DUPLICATE_INSTANCE,
+        "the SOP Instance UID is here with other content; the first is kept, unless an archive sends it",
+    ),
     (Status.MISMATCH, "data set and command name different SOP classes or instances"),
     (Status.CANNOT_UNDERSTAND, "no data set, none that can be read, or without valid Study, Series and SOP UIDs"),
     (Status.SOP_CLASS_NOT_SUPPORTED, "the command's SOP class is not that of the presentation context"),
@@ -95,7 +98,12 @@ def _receiving(settings: Settings) -> dict[str, object]:
     others = {contexts.VERIFICATION: "SCP", contexts.STORAGE_COMMITMENT: "SCU"}
     uncompressed = ", ".join(_name(each) for each in syntaxes.UNCOMPRESSED)
     accepted = [(_name(each), f"`{each}`", uncompressed, role) for each, role in others.items()]
-    peers = [f"`{each.ae_title}`" + (f" from {each.host}" if each.host else "") for each in listener.allow]
+    peers = [
+        f"`{each.ae_title}`"
+        + (f" from {each.host}" if each.host else "")
+        + (" (archive: its newest version of an instance counts)" if each.role == "archive" else "")
+        for each in listener.allow
+    ]
     limits = {"maximum_disk_use_percent": listener.maximum_disk_use_percent}
     return {
         "services": _rows(_services(storage)),
@@ -126,6 +134,8 @@ def _sending(settings: Settings) -> dict[str, object]:
     return {
         "destinations": _rows(_destination(each, settings) for each in settings.destinations)
         or "| none | | | | | | | |",
+        "called_back": ", ".join(each.name for each in settings.destinations if each.supersede == "rejection_note")
+        or "none is configured so",
         "proposed": _rows((_name(uid), f"`{uid}`", syntaxes, "SCU") for uid, syntaxes in proposed.items()),
         "sent_statuses": _rows((_sent(code), TAKEN_AS[disposition(code)].format(**tries)) for code in SENT),
         "delivery_timeout_s": f"{delivery.timeout_s:g}",

@@ -28,9 +28,9 @@ from node.errors import NodeError, Refused, Unreachable
 from node.logs import safe_text
 from node.patience import StoppedWaiting, patiently
 from node.retry import GiveUp, decide
-from storage import Database, DataFolder, files, outbox
+from storage import Database, DataFolder, files, outbox, switches
 from storage.errors import FileAltered, LeaseLost
-from storage.records import Delivery
+from storage.records import Delivery, SwitchName
 from storage.states import DeliveryState
 
 log = structlog.get_logger()
@@ -140,7 +140,7 @@ class Courier:
         self._put_back()
         while self._may_send and (first := self._claim()) is not None:
             self._send_study(first)
-        if self._may_send:
+        if self._may_send and not _is_held_up(self._db):
             self._way.prove(datetime.now(UTC), time.monotonic())
 
     @property
@@ -260,6 +260,11 @@ class Courier:
         except LeaseLost as lost:
             log.warning("delivery dropped", **_ids(self._claimed), reason=str(lost))
         self._claimed = None
+
+
+def _is_held_up(db: Database) -> bool:
+    """Whether an operator wants nobody to be asked; what is to be sent, the claim itself holds back."""
+    return not switches.on(db).keys().isdisjoint((SwitchName.SENDING, SwitchName.DRAIN))
 
 
 def _ids(delivery: Delivery) -> dict[str, object]:

@@ -103,6 +103,7 @@ def _settings(folder: DemoFolder, pacs_port: int, device: str) -> Settings:
         "completeness": {"quiet_period_s": QUIET_PERIOD_S, "no_result_after_s": QUIET_PERIOD_S},
         "worker": {"bundle": folder.bundle, "device": device},
         "destinations": [{"name": "pacs", "ae_title": pacs.AE_TITLE, "host": "127.0.0.1", "port": pacs_port}],
+        "web": {"enabled": False},
         "log": {"format": "console"},
     }
     return anchored(Settings.model_validate(json.loads(json.dumps(values, default=str))), folder.root)

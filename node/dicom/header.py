@@ -16,8 +16,9 @@ from node.dicom.walker import CUT_SHORT, NeedMore, data_set_begins, walk
 from node.errors import Unparsable
 
 LOOK_BYTES = 64 * 1024  # looked at in one go
-LONGEST_HEADER_BYTES = 1024 * 1024  # long values not counted: some vendors put megabytes before the study's UID
-LONGEST_VALUES_BYTES = 64 * 1024 * 1024
+LONGEST_HEADER_BYTES = 8 * 1024 * 1024  # long values not counted: references to thousands of instances
+MOST_ELEMENTS = 120_000  # walking them is what a header costs
+LONGEST_VALUES_BYTES = 64 * 1024 * 1024  # some vendors put megabytes before the study's UID
 LONG_VALUE_BYTES = 16 * 1024
 ITEM_MARK, ITEM_MARK_BIG_ENDIAN = re.compile(rb"\xfe\xff\x00\xe0"), re.compile(rb"\xff\xfe\xe0\x00")
 HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
@@ -33,18 +34,21 @@ class Header(NamedTuple):
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     study_related_instances: int | None = None
+    accession_number: str = ""  # never stored as it is
     is_own_result: bool = False  # made by a node of ours, whatever a PACS has changed in it since
 
 
 WANTED = {
     0x00080016: "sop_class_uid",
     0x00080018: "sop_instance_uid",
+    0x00080050: "accession_number",
     0x00080060: "modality",
     0x00081090: "model_name",
     0x0020000D: "study_instance_uid",
     0x0020000E: "series_instance_uid",
     0x00201208: "study_related_instances",
 }
+FIRST_COUNTS = {"accession_number"}  # nothing hangs on it
 LAST_WANTED = max(WANTED)
 
 
@@ -108,7 +112,9 @@ def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
 
 def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -> Header:
     found: dict[str, bytes] = {}
-    for element in walk(data, transfer_syntax, complete=complete):
+    for number, element in enumerate(walk(data, transfer_syntax, complete=complete)):
+        if number >= MOST_ELEMENTS:
+            raise Unparsable(f"no study and series within {MOST_ELEMENTS} elements")
         walked.end = element.end
         if element.end - element.start >= LONG_VALUE_BYTES:
             walked.long_values += min(element.end, len(data)) - element.start
@@ -117,7 +123,7 @@ def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -
         if element.tag > LAST_WANTED:
             break
         name = WANTED.get(element.tag)
-        if name is None:
+        if name is None or (name in found and name in FIRST_COUNTS):
             continue
         if name in found:
             raise Unparsable("an element that is there twice")
@@ -129,11 +135,12 @@ def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -
 
 def _decode(found: dict[str, str]) -> Header:
     count = found.pop("study_related_instances", "")
-    modality = found.pop("modality", "")
+    modality, accession = found.pop("modality", ""), found.pop("accession_number", "")
     is_own_result = found.pop("model_name", "") == PRODUCT
     return Header(
         **found,
         modality=modality if re.fullmatch("[A-Z0-9_ ]{1,16}", modality) else "",
+        accession_number=accession if accession.isprintable() and "\ufffd" not in accession else "",
         study_related_instances=int(count)
         if re.fullmatch("[0-9]{1,12}", count) and 0 < int(count) <= MOST_INSTANCES
         else None,

@@ -21,9 +21,10 @@ class Received:
 
 
 class Receipt(StrEnum):
-    """What became of an instance; the first three tell its sender that it need not send it again."""
+    """What became of an instance; the first four tell its sender that it need not send it again."""
 
-    STORED = "file and row are durable"
+    STORED = "its file is durable, its row is written or about to be"
+    REPLACED = "it took the place of another version, which its archive had sent or corrected"
     HERE_ALREADY = "it is here already, with the same content"
     OWN_RESULT = "it is a result of this node, and left out"
     OTHER_CONTENT = "its UID is here already, with other content: the first is kept"

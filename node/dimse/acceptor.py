@@ -112,10 +112,12 @@ class _Conversation:
         self._log = log.bind(calling=request.calling_ae_title, host=host)
         asks_itself = only_echo(acceptor.settings, request, host)  # every half minute, and of no interest
         self._tell = self._log.debug if asks_itself else self._log.info
+        self._witness = Witness() if asks_itself else acceptor.witness
 
     def hold(self) -> None:
         """Answer until it ends; what it came to is one line in the log."""
         started = monotonic()
+        self._witness.accepted(self._calling_ae_title, self._host)
         self._tell("association accepted", contexts=len(self._association.contexts))
         end = "broken"
         try:
@@ -160,6 +162,7 @@ class _Conversation:
         match command.field:
             case Request.C_ECHO:
                 status = Status.SUCCESS
+                self._witness.echoed(self._calling_ae_title, self._host)
             case Request.C_STORE:
                 status = self._store(message)
             case Request.N_EVENT_REPORT:

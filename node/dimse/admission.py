@@ -38,6 +38,7 @@ class Admission:
         self._inside: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._closed = False
+        self.is_drained = False  # then nobody new comes in: 2/3/1, until it is put back
 
     def close(self) -> None:
         """From now on everybody hears 2/3/1, temporary congestion."""
@@ -61,7 +62,7 @@ class Admission:
             return rejection
         peer = (request.calling_ae_title, host)
         with self._lock:
-            if self._closed:
+            if self._closed or (self.is_drained and not only_echo(self._settings, request, host)):
                 return TEMPORARY_CONGESTION
             if self._inside.total() >= self._settings.maximum_associations:
                 return LOCAL_LIMIT_EXCEEDED
@@ -106,6 +107,11 @@ def only_echo(settings: Listener, request: AssociationRequest, host: str) -> boo
 def is_allowed(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:
     """Whether the list names this AE title, from this address where it names one; an empty list names nobody."""
     return bool(_known(allow, calling_ae_title, host))
+
+
+def is_archive(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool:
+    """Whether the list names it, from this address, as an archive: then its newest version of an instance counts."""
+    return is_allowed([each for each in allow if each.role == "archive"], calling_ae_title, host)
 
 
 def _known(allow: Iterable[AllowedPeer], calling_ae_title: str, host: str) -> bool | None:

@@ -183,7 +183,10 @@ def _send_one(
     except OSError as error:
         raise ConnectionLost(f"{file.path.name}: could not be read to its end: {error.strerror}") from None
     response = answer_to(association, command, timeout_s)
-    response.discard()
+    try:
+        response.discard()
+    except NodeError:  # the answer counts: a C-STORE-RSP has no data set, whatever it says (PS3.7 9.3.1.2)
+        association.close()
     status = response.command.status or 0
     answer = disposition(status)
     accepted, transient = answer is Disposition.ACCEPTED, answer is Disposition.TRANSIENT

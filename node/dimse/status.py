@@ -44,6 +44,7 @@ class Status(IntEnum):
 ANSWERS: Mapping[Receipt, Status] = MappingProxyType(
     {
         Receipt.STORED: Status.SUCCESS,
+        Receipt.REPLACED: Status.SUCCESS,
         Receipt.HERE_ALREADY: Status.SUCCESS,
         Receipt.OWN_RESULT: Status.SUCCESS,
         Receipt.OTHER_CONTENT: Status.DUPLICATE_INSTANCE,

@@ -7,7 +7,6 @@ Each process has a trail of its own: a bounded queue, and a thread that sends. W
 wait; when the queue is full, the newest are lost, counted, and the log says how many.
 """
 
-import hashlib
 import queue
 import threading
 import time
@@ -154,7 +153,7 @@ def note_configuration(trail: Trail, settings: Settings) -> None:
     """Note when the settings are others than when this was last asked, by their hash, which the data folder keeps."""
     if not trail.is_on:
         return
-    kept, now = settings.data_folder / REMEMBERED, fingerprint(settings)
+    kept, now = settings.data_folder / REMEMBERED, settings.fingerprint
     before = _read(kept)
     if before == now:
         return
@@ -163,11 +162,6 @@ def note_configuration(trail: Trail, settings: Settings) -> None:
         kept.write_text(now, encoding="ascii")
     except OSError as error:
         log.warning("the hash of the configuration is not kept", reason=safe_text(error))
-
-
-def fingerprint(settings: Settings) -> str:
-    """SHA-256 of all settings."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
 
 
 def _read(path: Path) -> str:

@@ -32,6 +32,8 @@ BEGIN_TRANSFERRING = Code("110102", "Begin Transferring DICOM Instances")
 ACCESSED = Code("110103", "DICOM Instances Accessed")
 TRANSFERRED = Code("110104", "DICOM Instances Transferred")
 STUDY_DELETED = Code("110105", "DICOM Study Deleted")
+USER_AUTHENTICATION = Code("110114", "User Authentication")
+LOGIN, LOGOUT = Code("110122", "Login"), Code("110123", "Logout")
 SECURITY_ALERT = Code("110113", "Security Alert")
 NODE_AUTHENTICATION = Code("110126", "Node Authentication")
 SOFTWARE_CONFIGURATION = Code("110131", "Software Configuration")
@@ -100,6 +102,12 @@ def configuration_changed(us: str, before: str, after: str) -> AuditEvent:
     return AuditEvent(SECURITY_ALERT, "E", (Participant(us, is_requestor=True),), (settings,), SOFTWARE_CONFIGURATION)
 
 
+def user_authentication(us: str, user: str, host: str, type_code: Code, outcome: int) -> AuditEvent:
+    """Somebody logged in to the pages or out, or tried to (A.5.3.12)."""
+    people = (Participant(user or "unknown", is_requestor=True, host=host), Participant(us, role=APPLICATION))
+    return AuditEvent(USER_AUTHENTICATION, "E", people, type_code=type_code, outcome=outcome)
+
+
 def received(us: str, calling: str, host: str, study: str, instances: Mapping[str, int]) -> AuditEvent:
     """A peer stored instances of a study over one association (A.5.3.7)."""
     sender = Participant(calling, is_requestor=True, role=SOURCE, host=host)
@@ -134,6 +142,20 @@ def withdrawn(us: str, operator: str, study: str) -> AuditEvent:
     """An operator took an answer back, or kept it from being sent (A.5.3.6)."""
     people = (Participant(operator, is_requestor=True), Participant(us, role=APPLICATION))
     return AuditEvent(ACCESSED, "D", people, _study(study, {}))
+
+
+def operated(us: str, operator: str, study: str, what: str) -> AuditEvent:
+    """An operator did something with a study that changes no instance: tried again, made urgent, read (A.5.3.6)."""
+    people = (Participant(operator, is_requestor=True), Participant(us, role=APPLICATION))
+    return AuditEvent(ACCESSED, "U", people, _study(study, {}), description=what)
+
+
+def held_up(us: str, operator: str, what: str, reason: str) -> AuditEvent:
+    """An operator held up a part of the node, or let it go on (A.5.3.11)."""
+    details = (("Alert Description", what), ("reason", reason))
+    people = (Participant(us), Participant(operator, is_requestor=True))
+    node = Thing(us, NODE_ID, us, details=details)
+    return AuditEvent(SECURITY_ALERT, "E", people, (node,), SOFTWARE_CONFIGURATION, description=what)
 
 
 def encode(event: AuditEvent, source_id: str, at: datetime) -> bytes:

@@ -1,8 +1,6 @@
 """Facts about the node, gathered once, for `neurossl check` and whoever else wants to know; one line each."""
 
-import importlib.metadata
 import os
-import platform
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from node.config import Hl7Receiver, Listener, Settings, Tls, Worker, load
+from node.config import Hl7Receiver, Settings, Tls, Worker, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
@@ -28,7 +26,6 @@ from storage.errors import DatabaseUnusable, FolderInUse, FolderUnusable, Storag
 from storage.schema import HEAD
 
 ECHO_TIMEOUT_S = 5.0
-PACKAGES = ("pydicom", "pynetdicom", "highdicom", "torch", "openvino", "numpy", "sqlalchemy")
 HOW_TO_REBUILD = "put a copy back, or run `neurossl rebuild` to make a new one from the stored instances"
 
 
@@ -64,7 +61,8 @@ def refuse_to_start(settings: Settings) -> None:
         raise ConfigurationError(f"data_folder: {error}") from error
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
-    facts = (_network(settings.listener), *_tls(settings), _bundle_folder(settings.worker))
+    pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
+    facts = (_of_listener(settings), *pages, *_tls(settings), _bundle_folder(settings.worker))
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -83,7 +81,9 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield from running
     yield from (Fact("notices", "warning", line) for line in remarks(pulses(folder.root / "locks")))
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
-        yield _network(settings.listener)
+        yield _of_listener(settings)
+    if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
+        yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
     yield from _tls(settings)
     yield from _model(settings.worker, settings.data_folder)
@@ -147,10 +147,14 @@ def _processes(folder: DataFolder) -> list[Fact]:
     return found or [Fact("service", "ok", "does not run")]
 
 
-def _network(listener: Listener) -> Fact:
-    where = f"{listener.host}:{listener.port}"
+def _of_listener(settings: Settings) -> Fact:
+    return _network("listener", settings.listener.host, settings.listener.port)
+
+
+def _network(section: str, host: str, port: int) -> Fact:
+    where = f"{host}:{port}"
     try:
-        found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -158,8 +162,8 @@ def _network(listener: Listener) -> Fact:
             probe.listen(1)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such address"
-        return Fact("listener address", "trouble", f"listener.port: cannot listen on {where}: {reason}")
-    return Fact("listener address", "ok", f"{listener.ae_title} can listen on {where}")
+        return Fact(f"{section} address", "trouble", f"{section}.port: cannot listen on {where}: {reason}")
+    return Fact(f"{section} address", "ok", f"can listen on {where}")
 
 
 def _senders(settings: Settings) -> Fact:
@@ -260,14 +264,3 @@ def _hl7(receiver: Hl7Receiver) -> Fact:
     except (Unreachable, ConfigurationError) as error:
         return Fact(name, "trouble", f"{where}: {error}")
     return Fact(name, "ok", f"{where} takes connections")
-
-
-def versions() -> dict[str, str]:
-    """Of the node and of what it stands on."""
-    found = {"neurossl-node": importlib.metadata.version("neurossl-node"), "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -18,8 +18,9 @@ from typing import Any
 
 from node.config import load
 from node.errors import ConfigurationError
-from node.observe.health import of_configuration, versions
+from node.observe.health import of_configuration
 from node.observe.jobs import plain
+from node.observe.versions import versions
 from node.process.heartbeat import pulse, pulses
 from storage import Database, DataFolder, events, open_database, outbox, queue, studies
 from storage.errors import StorageError

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from node.log_sink import dropped_since_start
+
 LENGTH_BYTES = 4096
 STALE_S = 30.0
 SUFFIX = ".alive"
@@ -45,6 +47,8 @@ class Heartbeat:
 
     def beat(self, state: str = "ready", **facts: Any) -> None:
         """Write a sign of life. A failure to write is no reason to stop working."""
+        if dropped := dropped_since_start():
+            facts["log_lines_dropped"] = dropped
         sign = {
             "role": self.role,
             "state": state,

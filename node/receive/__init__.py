@@ -1,6 +1,7 @@
 """Bytes -> stored file and row -> a study that is complete.
 
 intake        one instance, durable before its receipt is given
+registrar     the rows, many in one transaction, behind the receipts
 completeness  pure: is this study complete at this time, and by which rule
 recovery      the files are the truth: rows, or a whole database, made again from them
 

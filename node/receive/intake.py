@@ -1,13 +1,14 @@
 """Received bytes -> header -> stored file and row; the receipt says what became of them.
 
 The order makes success mean that the instance survives a power cut: limits and UIDs are checked on the first bytes, the
-rest goes to the disk as it comes, the file is durable before its row, and the row before the answer. Nothing is
-decoded, and no text of the sender becomes part of a path.
+rest goes to the disk as it comes, and the file is durable before its row and before the answer. The row comes before
+the answer too, or soon after it (`registrar`). Nothing is decoded, and no text of the sender becomes part of a path.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from itertools import chain
 
 import structlog
@@ -15,15 +16,25 @@ import structlog
 from node.dicom import part10
 from node.dicom.header import Header, read_header
 from node.dicom.received import Receipt, Received
-from node.dicom.sameness import is_same_instance
 from node.dicom.uids import is_uid
 from node.errors import Unparsable
-from storage import Database, DataFolder, files, instances
+from node.receive import arrival
+from storage import Database, DataFolder, files
 from storage.errors import StorageError
 from storage.files import StoredFile
+from storage.instances import Arrival
 from storage.records import Instance, Registration
 
 log = structlog.get_logger(__name__)
+
+Note = Callable[[Arrival, Callable[[], Registration]], Registration]
+
+RECEIPTS = {
+    Registration.NEW: Receipt.STORED,
+    Registration.DUPLICATE: Receipt.HERE_ALREADY,
+    Registration.CONFLICT: Receipt.OTHER_CONTENT,
+    Registration.REPLACED: Receipt.REPLACED,
+}
 
 
 def receive(
@@ -33,9 +44,14 @@ def receive(
     now: datetime,
     *,
     maximum_disk_use_percent: float = 90,
+    newest_counts: bool = False,
     understood: Callable[[Header], None] = lambda _: None,
+    note: Note | None = None,
 ) -> Receipt:
     """Store an instance that is coming in, and say what its sender is to be told; `understood` gets its header.
+
+    `newest_counts`: its sender is an archive, whose newest version of an instance takes the place of the one here.
+    `note` sees to the row of an instance that may be new; without it the row is written at once.
 
     Raises what reading from the network raises (ConnectionLost, DeadlinePassed, Aborted, ProtocolViolation); then
     nothing of the instance is left.
@@ -58,7 +74,8 @@ def receive(
     meta = part10.header(_meta(received))
     try:
         stored = files.write(folder, header.sop_instance_uid, chain((meta, beginning), received.data))
-        return _register(folder, db, instance(received, header, stored, now), header, now)
+        new = Arrival(instance(received, header, stored, now), header.study_related_instances)
+        return _register(folder, db, new, note or _at_once, newest_counts=newest_counts)
     except StorageError as error:
         log.warning("instance not stored", reason=str(error), sop_instance_uid=header.sop_instance_uid)
         return Receipt.NO_ROOM
@@ -100,22 +117,20 @@ def instance(received: Received, header: Header, stored: StoredFile, now: dateti
     )
 
 
-def _register(folder: DataFolder, db: Database, new: Instance, header: Header, now: datetime) -> Receipt:
+def _at_once(_: Arrival, register: Callable[[], Registration]) -> Registration:
+    return register()
+
+
+def _register(folder: DataFolder, db: Database, new: Arrival, note: Note, *, newest_counts: bool) -> Receipt:
     """The row; a file that gets none is taken away again, or left as an orphan where even that fails."""
+    path = new.instance.path
+    register = partial(arrival.register, folder, db, new, newest_counts=newest_counts)
     try:
-        registration = instances.register(
-            db,
-            folder,
-            new,
-            expected_instances=header.study_related_instances,
-            now=now,
-            is_same=lambda known: is_same_instance(folder.path(known.path), folder.path(new.path)),
-        )
+        registration = register() if arrival.may_reject(new.instance) else note(new, register)
     except StorageError:
         with suppress(StorageError):
-            files.discard(folder, db, new.path)
+            files.discard(folder, db, path)
         raise
-    if registration is Registration.NEW:
-        return Receipt.STORED
-    files.discard(folder, db, new.path)
-    return Receipt.HERE_ALREADY if registration is Registration.DUPLICATE else Receipt.OTHER_CONTENT
+    if registration in (Registration.DUPLICATE, Registration.CONFLICT):
+        files.discard(folder, db, path)
+    return RECEIPTS[registration]

@@ -5,6 +5,7 @@ whole is kept all the same. When the database has gone (F19) that is every file.
 and results get the UIDs that they had, since those follow from the instances.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from node.dicom import part10
 from node.dicom.header import read_header
 from node.dicom.received import Received
 from node.errors import Unparsable
-from node.receive import intake
+from node.receive import arrival, intake
 from storage import Database, DataFolder, files, instances, open_database
 from storage.engine import set_aside
 from storage.errors import FileAltered
+from storage.instances import Arrival
 from storage.records import Instance, Registration
 
 log = structlog.get_logger()
@@ -43,8 +45,10 @@ def is_lost(folder: DataFolder) -> bool:
     return not there and next((folder.root / "instances").glob("*/*"), None) is not None
 
 
-def rebuild(folder: DataFolder, now: datetime) -> tuple[Path | None, int]:
+def rebuild(folder: DataFolder, now: datetime, archives: Collection[str] = ()) -> tuple[Path | None, int]:
     """Put the database aside and make a new one from the stored files: where the old one is, and how many instances.
+
+    `archives` as for `adopt_orphans`.
 
     Raises FolderInUse, which says who, when any part of the node runs or a command has the database open.
     """
@@ -53,13 +57,13 @@ def rebuild(folder: DataFolder, now: datetime) -> tuple[Path | None, int]:
         aside = set_aside(folder, now.strftime("%Y%m%dT%H%M%SZ")) if folder.database.exists() else None
         db = open_database(folder, rebuild=True, alone=True)
         try:
-            return aside, adopt_orphans(folder, db, now)
+            return aside, adopt_orphans(folder, db, now, archives)
         finally:
             db.close()
 
 
-def adopt_orphans(folder: DataFolder, db: Database, now: datetime) -> int:
-    """Register every stored instance that has no row; how many.
+def adopt_orphans(folder: DataFolder, db: Database, now: datetime, archives: Collection[str] = ()) -> int:
+    """Register every stored instance that has no row; how many. `archives` are the AE titles whose newest file counts.
 
     Safe beside a listener: of two who register the same file, one finds it registered. What is no instance any more
     stays where it is, for a person to look at.
@@ -68,16 +72,27 @@ def adopt_orphans(folder: DataFolder, db: Database, now: datetime) -> int:
     for path in files.orphans(folder, db):
         try:
             instance, expected = _instance(folder, path, now)
+            files.make_durable(folder, path)
         except (FileAltered, Unparsable, OSError):
             log.exception("a stored file is no instance, and stays without a row", path=path)
             continue
-        if instances.register(db, folder, instance, expected_instances=expected, now=now) is Registration.NEW:
-            adopted += 1
+        newest = instance.calling_ae_title in archives and _is_newest(folder, db, instance)
+        found = arrival.register(folder, db, Arrival(instance, expected), newest_counts=newest)
+        if found in (Registration.NEW, Registration.REPLACED):
+            adopted += found is Registration.NEW
         else:
             files.discard(folder, db, path)
     if adopted:
         log.warning("stored instances without a row were registered", instances=adopted)
     return adopted
+
+
+def _is_newest(folder: DataFolder, db: Database, instance: Instance) -> bool:
+    """Its file was written after the one that has the row of this UID."""
+    known = instances.find(db, instance.sop_instance_uid)
+    if known is None or not folder.path(known.path).is_file():
+        return True
+    return folder.path(instance.path).stat().st_mtime_ns > folder.path(known.path).stat().st_mtime_ns
 
 
 def _instance(folder: DataFolder, path: str, now: datetime) -> tuple[Instance, int | None]:

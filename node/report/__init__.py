@@ -2,20 +2,23 @@
 
     source: identity as bytes, references ──┐
     prediction ─► summary, overlay ─► capture ─┬─► validate ─► files: captures first, reports last
-               └► sr (TID 1500), plain (text) ─┘
+               ├► sr (TID 1500), plain (text) ─┘
+               └► pictures: anatomy and heat map of every slice, kept for a screen and sent to nobody
 
 What is built follows from its inputs alone, times and UIDs included: building again gives the same bytes. The only
 place that writes with highdicom.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
 from model.types import Prediction
-from node.report import capture, overlay, parametric_map, plain, sr, summary, validate
-from node.report.envelope import Envelope, encode, open_envelope, open_without_result
+from node import verdict
+from node.report import capture, overlay, parametric_map, pictures, plain, rejection, sr, summary, validate
+from node.report.envelope import Envelope, encode, open_again, open_envelope, open_without_result
+from node.report.identity import derived_uid
 from node.report.iod import IODS
 from node.report.key import Context, no_result_key, result_key
 from node.report.keyslice import KeySlice, key_slice, source_of
@@ -29,6 +32,8 @@ __all__ = [
     "SeriesVerdict",
     "Source",
     "build",
+    "build_pictures",
+    "build_rejection",
     "build_skipped",
     "no_result_key",
     "result_key",
@@ -36,6 +41,7 @@ __all__ = [
 
 BUILT = tuple(IODS)  # the SOP classes of what is built here
 
+REJECTION_NOTE, LAST = "rejection_note", 1000  # its kind; behind every result of its answer
 Destinations = tuple[str, ...]
 Draft = tuple[str, Dataset, Destinations]
 
@@ -44,7 +50,8 @@ Draft = tuple[str, Dataset, Destinations]
 class Encoded:
     """One result object as a Part 10 file, and the names of the destinations that get it.
 
-    `name` is the same for the same answer, whenever it is encoded.
+    `name` is the same for the same answer, whenever it is encoded. What is no DICOM object has no SOP class and no
+    series.
     """
 
     name: str
@@ -63,6 +70,7 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     Raises InvalidResult when an object does not pass its validation.
     """
     envelope = open_envelope(source, chosen, prediction, context)
+    prediction = replace(prediction, remarks=(*prediction.remarks, *plain.on_twins(chosen, context.twins)))
     key = key_slice(chosen, prediction)
     receivers = tuple(each.name for each in context.destinations if each.captures)
     captures = [(kind, each, receivers) for kind, each in _captures(envelope, prediction, chosen, key)]
@@ -100,6 +108,27 @@ def build_skipped(source: Source, verdicts: Sequence[SeriesVerdict], reason: str
     return _finish(envelope, drafts)
 
 
+def build_rejection(objects: Sequence[Dataset], key: str, context: Context, *, superseded: bool) -> Encoded:
+    """The note that calls back these objects of the answer of this key, of which `context` has the generation.
+
+    Of the context also the time and the names of the receivers count. Raises InvalidResult.
+    """
+    source = Source(objects)
+    envelope = open_again(source, source.identity(), key, context)
+    note = rejection.rejection_note(envelope, sorted(source.references.values()), superseded=superseded)
+    names = tuple(each.name for each in context.destinations)
+    variant = f"{REJECTION_NOTE}.{note.SOPInstanceUID}"
+    (encoded,) = _finish(envelope, [(REJECTION_NOTE, note, names)])
+    return replace(encoded, name=envelope.name(variant, LAST), ordinal=LAST)
+
+
+def build_pictures(prediction: Prediction, answer: str, ordinal: int) -> Encoded:
+    """The slices of a prediction for a screen; `answer` is what its results are named after."""
+    uid = derived_uid("result", answer, pictures.KIND)
+    content = pictures.archive(prediction)
+    return Encoded(f"{answer}.{pictures.KIND}", pictures.KIND, ordinal, uid, "", "", (), content)
+
+
 def variants(context: Context) -> dict[tuple[str, bool], Destinations]:
     """The reports that are needed, (form, with captures), and who gets each; the default form where nobody does.
 
@@ -116,7 +145,7 @@ def _captures(
     envelope: Envelope, prediction: Prediction, chosen: Sequence[Dataset], key: KeySlice
 ) -> list[tuple[str, Dataset]]:
     shown = overlay.choose(prediction.slices, envelope.context.settings.captures)
-    pixels = summary.picture(prediction, sr.meaning(prediction))
+    pixels = summary.picture(prediction, verdict.meaning(prediction))
     text = summary.HOW_MADE
     results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):

@@ -69,6 +69,9 @@ DERIVATION = _dcm("121401", "Derivation")
 MEAN = _sct("373098007", "Mean")
 SOURCE_IMAGE_FOR_PROCESSING = _dcm("121322", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = _dcm("109102", "Processing Equipment")
+REJECTED_FOR_QUALITY = _dcm("113001", "Rejected for Quality Reasons")  # CID 7010: titles of Key Object Selections
+REJECTED_FOR_SAFETY = _dcm("113037", "Rejected for Patient Safety Reasons")
+KEY_OBJECT_DESCRIPTION = _dcm("113012", "Key Object Description")
 
 LIKE_DEMENTIA = _private("LIKE_DEMENTIA", "Changes on MRI that the model associates with dementia")
 DECISION_BAND = _private("DECISION_BAND", "Decision band")

@@ -114,10 +114,10 @@ def document(
     target.ReferencedPerformedProcedureStepSequence = []
     target.PerformedProcedureCodeSequence = []
     if referenced:
-        target.CurrentRequestedProcedureEvidenceSequence = [_hierarchy(envelope, referenced)]
+        target.CurrentRequestedProcedureEvidenceSequence = [hierarchy(envelope, referenced)]
     predecessors = _predecessors(envelope, sop_class_uid)
     if predecessors:
-        target.PredecessorDocumentsSequence = [_hierarchy(envelope, predecessors)]
+        target.PredecessorDocumentsSequence = [hierarchy(envelope, predecessors)]
     return target
 
 
@@ -129,7 +129,7 @@ def _predecessors(envelope: Envelope, sop_class_uid: str) -> list[Reference]:
     return [each for each in every if each.sop_class_uid == sop_class_uid] or every
 
 
-def _hierarchy(envelope: Envelope, references: Iterable[Reference]) -> Dataset:
+def hierarchy(envelope: Envelope, references: Iterable[Reference]) -> Dataset:
     """Hierarchical SOP Instance Reference Macro (PS3.3 table C.17-3): study, series, instances, each once."""
     item = Dataset()
     item.StudyInstanceUID = envelope.source.study_instance_uid

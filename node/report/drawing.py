@@ -32,15 +32,27 @@ DIMMED = 0.85  # white matter leaves room for brighter colours over it
 
 @cache
 def heat_table() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """For each of 256 steps of heat: colour times opacity (256, 3), 0-255, and 1 - opacity (256, 1).
+    """For each of 256 steps of heat: colour times opacity (256, 3), 0-255, and 1 - opacity (256, 1)."""
+    colours, opacity = _heat_colours()
+    return (colours * opacity).astype(np.float32), (1 - opacity).astype(np.float32)
+
+
+@cache
+def heat_palette() -> tuple[bytes, bytes]:
+    """The same steps for an image with a palette: 256 times red, green, blue, and 256 times opacity, 0-255."""
+    colours, opacity = _heat_colours()
+    return np.rint(colours).astype(np.uint8).tobytes(), np.rint(opacity * 255).astype(np.uint8).tobytes()
+
+
+def _heat_colours() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Colours (256, 3), 0-255, and opacity (256, 1), 0-1.
 
     The map starts where inferno is no longer black, which on dark anatomy would be no colour at all.
     """
     heat = np.linspace(0, 1, 256)
     colours = mpl.colormaps["inferno"](0.2 + 0.8 * heat)[:, :3] * 255
     ramp = np.clip((heat - CLEAR_BELOW) / (1 - CLEAR_BELOW), 0, 1)
-    opacity = (MAXIMUM_OPACITY * ramp * ramp * (3 - 2 * ramp))[:, None]
-    return (colours * opacity).astype(np.float32), (1 - opacity).astype(np.float32)
+    return colours, (MAXIMUM_OPACITY * ramp * ramp * (3 - 2 * ramp))[:, None]
 
 
 def blend(grey: Pixels, heat: NDArray[np.float32]) -> Pixels:

@@ -19,7 +19,7 @@ from model.types import ModelId, Prediction
 from node.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, PRODUCT
 from node.dicom.uids import is_uid
 from node.report import codes
-from node.report.identity import da, derived_uid, dt, local_time, tm
+from node.report.identity import da, derived_uid, digest, dt, local_time, tm
 from node.report.key import Context, no_result_key, result_key
 from node.report.source import Reference, Source, encoded, keep_bytes, take_identity, written
 
@@ -40,8 +40,9 @@ class Envelope:
     at: datetime
 
     def uid(self, *parts: str) -> str:
-        """A UID of this answer: of its key, and of how often that had been published before."""
-        return derived_uid("result", self.key, str(self.context.generation), *parts)
+        """A UID of this answer, and of all that is in its objects beside it: when it was made, and what it follows."""
+        after = digest(each.sop_instance_uid for each in self.context.predecessor)
+        return derived_uid("result", self.key, str(self.context.generation), dt(self.at), after, *parts)
 
     def name(self, kind: str, ordinal: int) -> str:
         """What this answer calls one of its results: the same whenever it is encoded."""
@@ -84,6 +85,11 @@ def open_without_result(source: Source, reasons: Iterable[str], context: Context
     """The envelope for what is said when no series can be read."""
     header = source.identity()
     return _envelope(source, header, context, None, no_result_key(header, reasons, context))
+
+
+def open_again(source: Source, header: Dataset, key: str, context: Context) -> Envelope:
+    """The envelope of an answer that was given before; `header` is one of its objects."""
+    return _envelope(source, header, context, None, key)
 
 
 def _envelope(source: Source, header: Dataset, context: Context, model: ModelId | None, key: str) -> Envelope:

@@ -1,7 +1,8 @@
 """Who and when a result object is: UIDs that follow from the inputs, and times pinned to the job.
 
-The same answer (node/report/key.py) gets the same UIDs in any process on any machine, so building twice
-builds the same objects and a result that is sent again is recognised by its receiver.
+The same answer (node/report/key.py) of the same job gets the same UIDs in any process on any machine, so building twice
+builds the same objects and a result that is sent again is recognised by its receiver. Another time is another UID: one
+that was sent before never gets another content. `made` tells of a result that lies here already.
 """
 
 import re
@@ -9,10 +10,29 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from pydicom import dcmread
 
 _NAMESPACE = uuid.UUID("4be0ac2b-6d18-4f83-8e57-3a6ff0b3ec21")
 _SEPARATOR = "\x1f"
 _OFFSET = re.compile(r"^([+-])(\d\d)(\d\d)$")
+
+
+class Made(NamedTuple):
+    """A result as it was made."""
+
+    at: str  # the same for all results of one making
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+def made(path: Path) -> Made:
+    """What a result of ours says of itself. Raises what reading a file raises."""
+    header = dcmread(path, stop_before_pixels=True)
+    at = f"{header.InstanceCreationDate}{header.InstanceCreationTime}"
+    return Made(at, str(header.SOPInstanceUID), str(header.SeriesInstanceUID))
 
 
 def derived_uid(*parts: str) -> str:

@@ -1,7 +1,7 @@
 """What the standard demands of the kinds of objects that leave here: attributes of type 1 and 2, and fixed values.
 
-From PS3.3: SR documents A.35, Secondary Capture A.8.1, Parametric Map A.75 with their mandatory modules; a test holds
-the tables against highdicom's machine-readable copy of the standard.
+From PS3.3: SR documents and Key Object Selection A.35, Secondary Capture A.8.1, Parametric Map A.75 with their
+mandatory modules; a test holds the tables against highdicom's machine-readable copy of the standard.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
+    KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
 )
@@ -97,6 +98,19 @@ _MAP = Iod(
     },
 )
 
+_NOTE = Iod(
+    _COMMON_1
+    | (_OURS_1 - {"ContentQualification"})
+    | _words("CurrentRequestedProcedureEvidenceSequence ValueType ConceptNameCodeSequence ContinuityOfContent")
+    | _words("ContentTemplateSequence ContentSequence"),
+    _COMMON_2 | _words("ReferencedPerformedProcedureStepSequence"),
+    {
+        "Modality": frozenset({"KO"}),
+        "ValueType": frozenset({"CONTAINER"}),
+        "ContinuityOfContent": frozenset({"SEPARATE"}),
+    },
+)
+
 IODS: Mapping[str, Iod] = MappingProxyType(
     {
         BasicTextSRStorage: _SR,
@@ -104,5 +118,6 @@ IODS: Mapping[str, Iod] = MappingProxyType(
         Comprehensive3DSRStorage: _SR,
         SecondaryCaptureImageStorage: _CAPTURE,
         ParametricMapStorage: _MAP,
+        KeyObjectSelectionDocumentStorage: _NOTE,
     }
 )

@@ -14,12 +14,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
 
 from model.types import Prediction
+from node.dicom import values
 from node.report import codes
 from node.report.content import container, document, image, language_and_observer, text
 from node.report.envelope import RESEARCH_USE_ONLY, Envelope
 from node.report.keyslice import KeySlice
 from node.report.source import Reference
 from node.report.sr import parameters, statements
+from node.series.grouping import examples, grouped, why
 
 NO_RESULT_SERIES = "AI dementia: no result"
 NO_RESULT = "No result: this study was not classified, and none will follow unless further images arrive."
@@ -66,13 +68,24 @@ def skipped_report(
     """Why there is no result, series by series."""
     sections = [
         _section(codes.CONCLUSIONS, codes.CONCLUSION, [NO_RESULT, f"Reason: {reason}", RESEARCH_USE_ONLY]),
-        _section(codes.FINDINGS, codes.FINDING, [line(each) for each in verdicts] or ["The study holds no series."]),
+        _section(codes.FINDINGS, codes.FINDING, lines(verdicts) or ["The study holds no series."]),
     ]
     if captures:
         sections.append(_key_images(captures))
     target = _document(envelope, sections, captures)
     target.SeriesDescription = envelope.series_description(NO_RESULT_SERIES)
     return target
+
+
+def lines(verdicts: Sequence[SeriesVerdict], described: bool = True) -> list[str]:
+    """What became of the series, in a line each; many that share a reason share a line."""
+    return [line(each[0], described) if len(each) == 1 else _of_many(each) for each in grouped(verdicts)]
+
+
+def _of_many(group: Sequence[SeriesVerdict]) -> str:
+    numbers, detail = examples(group).replace("…", "..."), why(group)
+    which = f", series {numbers}" if numbers else ""
+    return f"{len(group)} series ({group[0].modality or 'no modality'}{which}): {group[0].reason}: {detail}"
 
 
 def line(verdict: SeriesVerdict, described: bool = True) -> str:
@@ -83,6 +96,19 @@ def line(verdict: SeriesVerdict, described: bool = True) -> str:
         facts.insert(0, f'"{verdict.description}"')
     why = f"{verdict.reason}: {verdict.detail}" if verdict.detail else str(verdict.reason)
     return f"{name} ({', '.join(facts)}): {'eligible' if verdict.eligible else why}"
+
+
+def on_twins(chosen: Sequence[Dataset], twins: Sequence[str]) -> list[str]:
+    """Which of the series made by one protocol was read, in a sentence; none where there is only that one.
+
+    >>> on_twins([Dataset()], ["4", "7"])
+    ['Series without number was read; series 4 and 7, made by the same protocol, were not.']
+    """
+    if not twins:
+        return []
+    read = next((stated for each in chosen if (stated := values.text(each, "SeriesNumber"))), "without number")
+    others = f"{', '.join(twins[:-1])} and {twins[-1]}, made by the same protocol, were" if twins[1:] else ""
+    return [f"Series {read} was read; series {others or f'{twins[0]}, made by the same protocol, was'} not."]
 
 
 def numbers(prediction: Prediction) -> list[str]:

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, ParametricMapStorage, SecondaryCaptureImageStorage
 
 from node.dicom.uids import is_uid
 from node.errors import MixedPatients, UnreadableInstance
@@ -54,6 +54,11 @@ class Reference:
     sop_class_uid: str
     sop_instance_uid: str
     frame_number: int | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Of our own objects: whether it is no document."""
+        return self.sop_class_uid in (SecondaryCaptureImageStorage, ParametricMapStorage)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from highdicom.sr import CodedConcept, ContentItem
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
-from model.types import Band, ModelId, Prediction
+from model.types import ModelId, Prediction
+from node import verdict
 from node.dicom import values
 from node.report import codes
 from node.report.content import (
@@ -145,35 +146,13 @@ def _numbers(prediction: Prediction) -> Iterator[ContentItem]:
     yield number(codes.SLICES_USED, len(prediction.slices), codes.SLICES)
 
 
-def meaning(prediction: Prediction) -> str:
-    """The verdict in a sentence, with the numbers that it comes from."""
-    probability, spread, limits = prediction.probability, prediction.spread, prediction.model.thresholds
-    if not prediction.scope.inside or prediction.band is None or probability is None or spread is None:
-        return f"Not classified: {prediction.scope.reason}"
-    numbers = f"Calibrated probability {100 * probability:.0f} %, SD {100 * spread:.1f} %"
-    low, high = _percent(limits.get("no_significant_changes")), _percent(limits.get("high_likelihood"))
-    match prediction.band:
-        case Band.HIGH_LIKELIHOOD:
-            return f"{numbers}: not below the upper threshold{high}."
-        case Band.NO_SIGNIFICANT_CHANGES:
-            return f"{numbers}: below the lower threshold{low}."
-        case Band.INDETERMINATE:
-            return f"{numbers}: between the thresholds{low}{high and ' and' + high[3:]}. The model does not decide."
-        case Band.LOW_CONFIDENCE:
-            limit = _percent(limits.get("low_confidence_spread"))
-            return f"{numbers}: the dropout samples disagree by more than the limit{limit}. The model does not decide."
-
-
-def _percent(threshold: float | None) -> str:
-    return "" if threshold is None else f" of {100 * threshold:.0f} %"
-
-
 def statements(prediction: Prediction) -> Iterator[str]:
     """The result in sentences, the limits of its use first."""
     yield RESEARCH_USE_ONLY
     if not prediction.model.trained:
         yield UNTRAINED
-    yield f"Decision: {prediction.band or 'out of scope'}. {meaning(prediction)}"
+    yield f"Decision: {prediction.band or 'out of scope'}. {verdict.meaning(prediction)}"
+    yield from prediction.remarks
     if not prediction.scope.inside:
         yield from (
             f"Scope measurement {key}={value:.6g}" for key, value in sorted(prediction.scope.measurements.items())

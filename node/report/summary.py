@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from model.types import Band, Prediction
+from model.types import Prediction
+from node import verdict
 from node.report import curve, overlay
 from node.report.drawing import (
     BLACK,
@@ -25,25 +26,11 @@ from node.report.drawing import (
     wrapped,
     write,
 )
-from node.report.plain import SeriesVerdict, line
+from node.report.plain import SeriesVerdict, lines
 
 SIZE, MARGIN = 1024, 36
 RIGHT = SIZE - MARGIN
 ROOM = 32  # lines of text on a page without pictures
-COLOURS: dict[Band | None, Colour] = {
-    Band.HIGH_LIKELIHOOD: (184, 70, 48),
-    Band.INDETERMINATE: (150, 106, 22),
-    Band.NO_SIGNIFICANT_CHANGES: (36, 100, 154),
-    Band.LOW_CONFIDENCE: (106, 86, 140),
-    None: (86, 92, 102),
-}
-HEADLINES: dict[Band | None, str] = {
-    Band.HIGH_LIKELIHOOD: "High likelihood of dementia-related changes",
-    Band.INDETERMINATE: "Indeterminate",
-    Band.NO_SIGNIFICANT_CHANGES: "No significant changes",
-    Band.LOW_CONFIDENCE: "Low confidence: no decision",
-    None: "Out of scope: not classified",
-}
 HOW_MADE = (
     "Summary page of a model's assessment: verdict, calibrated probability with its standard deviation over dropout "
     "samples, probability along the slices, slices with attention rollout. Research use only."
@@ -52,15 +39,15 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def picture(prediction: Prediction, meaning: str) -> Pixels:
-    """(H, 1024, 3) uint8, H 1024 or less where there is little to show; `meaning` is the verdict in a sentence."""
-    height = SIZE if prediction.slices else SIZE // 2
+    """(H, 1024, 3) uint8, H about 1024, or half of it where there is little to show; `meaning` is a sentence."""
+    remarks = wrapped(" ".join(prediction.remarks), 14, RIGHT - MARGIN) if prediction.remarks else []
+    height = (SIZE if prediction.slices else SIZE // 2) + 22 * len(remarks)
     canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = _head(draw, prediction.model.trained)
     band = prediction.band if prediction.scope.inside else None
     trained = prediction.model.trained
-    headline = HEADLINES[band] if trained else f"Untrained: {HEADLINES[band].lower()}"
-    _verdict(draw, top, headline, meaning, COLOURS[band if trained else None])
+    _verdict(draw, top, verdict.headline(prediction), meaning, verdict.COLOURS[band if trained else None])
     if prediction.probability is not None:
         _probability(draw, (MARGIN, top + 126, RIGHT, top + 248), prediction)
     if prediction.slices:
@@ -69,20 +56,22 @@ def picture(prediction: Prediction, meaning: str) -> Pixels:
         _key_slices(canvas, draw, top + 480, prediction, marks)
     else:
         _lines(draw, top + 136, [f"{key}: {value:.6g}" for key, value in sorted(prediction.scope.measurements.items())])
+    for number, row in enumerate(remarks):
+        write(draw, (MARGIN, height - 92 - 22 * (len(remarks) - number)), row, 14)
     _foot(draw, height, prediction)
     return np.asarray(canvas)
 
 
 def skipped_picture(reason: str, verdicts: Sequence[SeriesVerdict]) -> Pixels:
     """(H, 1024, 3) uint8: that there is no result, and why; without the series' descriptions, which are free text."""
-    rows = [row for each in verdicts for row in wrapped(line(each, described=False), 16, RIGHT - MARGIN)]
+    rows = [row for each in lines(verdicts, described=False) for row in wrapped(each, 16, RIGHT - MARGIN)]
     if len(rows) > ROOM:
         rows = [*rows[: ROOM - 1], f"... and {len(rows) - ROOM + 1} more lines in the report"]
     height = max(SIZE // 2, 260 + 23 * len(rows))
     canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = _head(draw, True)
-    _verdict(draw, top, "No result", reason, COLOURS[None])
+    _verdict(draw, top, "No result", reason, verdict.COLOURS[None])
     _lines(draw, top + 136, rows)
     write(draw, (MARGIN, height - 38), "No result will follow unless further images arrive.", 14, WARNING)
     return np.asarray(canvas)
@@ -128,8 +117,8 @@ def _probability(draw: ImageDraw.ImageDraw, box: Box, prediction: Prediction) ->
     def x(value: float) -> float:
         return start + (end - start) * min(max(value, 0.0), 1.0)
 
-    for name, colour, low, high in zones(prediction):
-        draw.rectangle((x(low), y, x(high) - 2, y + 26), fill=colour)
+    for name, low, high in verdict.zones(prediction.model.thresholds):
+        draw.rectangle((x(low), y, x(high) - 2, y + 26), fill=verdict.COLOURS[name] if name else LINE)
         size = next((each for each in (14, 13, 12, 11) if width_of(name, each) < x(high) - x(low) - 2), 0)
         if size:
             write(draw, ((x(low) + x(high)) / 2, y + 13), name, size, WHITE, anchor="mm")
@@ -143,22 +132,6 @@ def _probability(draw: ImageDraw.ImageDraw, box: Box, prediction: Prediction) ->
         draw.line((end_of_spread, y - 32, end_of_spread, y - 16), fill=WHITE, width=3)
     draw.polygon([(middle - 9, y - 24), (middle + 9, y - 24), (middle, y - 3)], fill=WHITE)
     draw.ellipse((middle - 9, y - 33, middle + 9, y - 15), fill=WHITE)
-
-
-def zones(prediction: Prediction) -> list[tuple[str, Colour, float, float]]:
-    """Name, colour and limits of the bands of the probability, from 0 to 1, as far as the thresholds are known."""
-    thresholds = prediction.model.thresholds
-    low, high = thresholds.get("no_significant_changes"), thresholds.get("high_likelihood")
-    if low is None or high is None:
-        return [("", LINE, 0.0, 1.0)]
-    return [
-        (band.value, COLOURS[band], *limits)
-        for band, limits in (
-            (Band.NO_SIGNIFICANT_CHANGES, (0.0, low)),
-            (Band.INDETERMINATE, (low, high)),
-            (Band.HIGH_LIKELIHOOD, (high, 1.0)),
-        )
-    ]
 
 
 def _key_slices(

@@ -16,7 +16,13 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian, ParametricMapStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+)
 from pydicom.valuerep import validate_value
 
 from node.dicom.uids import is_uid
@@ -178,6 +184,11 @@ def _referring(dataset: Dataset, path: str = "") -> Iterator[tuple[str, Dataset]
 
 def _report(report: Dataset) -> Iterator[str]:
     yield from tree_findings(report)
+    yield from _evidence(report)
+
+
+def _evidence(report: Dataset) -> Iterator[str]:
+    """Each instance once, and every one that the tree points to."""
     evidence = {
         (str(series.get("SeriesInstanceUID")), str(each.get("ReferencedSOPInstanceUID")))
         for study in report.get("CurrentRequestedProcedureEvidenceSequence") or []
@@ -241,4 +252,5 @@ def _map(dataset: Dataset) -> Iterator[str]:
 BY_CLASS: Mapping[str, Callable[[Dataset], Iterator[str]]] = {
     SecondaryCaptureImageStorage: _capture,
     ParametricMapStorage: _map,
+    KeyObjectSelectionDocumentStorage: _evidence,
 }

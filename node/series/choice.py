@@ -30,7 +30,7 @@ from node.series.volume import read_volume
 MIB = 2**20
 
 Refusal = tuple[Reason, str]  # and its detail
-Known = Callable[[SeriesHeaders], bool]  # this series was read before, and found to be in scope
+Known = Callable[[SeriesHeaders, Sequence[str]], bool]  # this one, with these twins, was read and in scope before
 Stage = Callable[[str], AbstractContextManager[object]]  # "selection", "volume", "slices" or "scope" is under way
 
 
@@ -101,13 +101,18 @@ class Choice:
         return found.series_instance_uid if found else None
 
     @property
+    def twins(self) -> tuple[str, ...]:
+        """The numbers of eligible series made by the same protocol as the one that is read."""
+        return next((each.twins for each in self.verdicts if each.series_instance_uid == self.chosen), ())
+
+    @property
     def refused(self) -> tuple[SeriesVerdict, ...]:
         """The verdicts on those that were tried and are not the one that is read, by rank."""
         verdicts = {each.series_instance_uid: each for each in self.verdicts}
         return tuple(verdicts[uid] for uid in self.tried if uid != self.chosen)
 
 
-def unknown(_series: SeriesHeaders) -> bool:
+def unknown(_series: SeriesHeaders, _twins: Sequence[str]) -> bool:
     """Nothing was read before."""
     return False
 
@@ -121,9 +126,10 @@ def choose(
     best: SeriesLook | None = None
     tried: list[str] = []
     refusals: dict[str, Refusal] = {}
+    twins = {each.series_instance_uid: each.twins for each in selection.verdicts}
     for candidate in selection.ranked:
         tried.append(candidate.series_instance_uid)
-        if is_known(candidate):
+        if is_known(candidate, twins[candidate.series_instance_uid]):
             if best is not None:
                 refusals[best.series.series_instance_uid] = Reason.OUT_OF_SCOPE, best.scope.reason
             return Choice(None, _verdicts(selection, refusals), tuple(tried), recalled=candidate)

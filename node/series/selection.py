@@ -169,7 +169,14 @@ def _with_twins(
 ) -> SeriesVerdict:
     if index not in eligible:
         return verdicts[index]
-    found = [other for other in eligible if other != index and twins.alike(every[index].made, every[other].made)]
+    one = every[index]
+    found = [
+        other
+        for other in eligible
+        if other != index
+        and twins.alike(one.made, every[other].made)
+        and twins.plane(one.header) == twins.plane(every[other].header)
+    ]
     names = tuple(verdicts[other].name for other in found)
     said = f"{verdicts[index].detail}; made by the same protocol as series {', '.join(names)}" if names else ""
     return replace(verdicts[index], twins=names, detail=_printable(said, 300) or verdicts[index].detail)

@@ -25,6 +25,8 @@ ABBREVIATIONS: tuple[tuple[str, str], ...] = (
     (r"\bcon c(te)?\b", " con contraste "),
     (r"\bo\.? ?km\b", " ohne km "),
     (r"\bm\.? ?km\b", " mit km "),
+    (r"\bv\.? ?km\b", " vor km "),
+    (r"\bn\.? ?km\b", " nach km "),
     (r"\+ ?c\b|\bc ?\+", " plusc "),
     (r"(?<![a-z0-9 ]) ?- ?c\b(?!-?spine)|\bc-(?![a-z0-9])", " minusc "),
 )

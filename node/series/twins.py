@@ -5,10 +5,11 @@ was acquired, more slices, the later acquisition (it was repeated because the fi
 tells of a contrast agent it is the earlier one: the later may have the agent in it, without a word.
 """
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from node.dicom.acquisition import Acquisition
-from node.dicom.values import number, text
+from node.dicom.values import number, numbers, places, text
 from node.series import words
 from node.series.spelling import pattern, said
 from node.series.study import Study
@@ -55,3 +56,10 @@ def alike(one: Acquisition, other: Acquisition) -> bool:
     times = all(abs((a or 0) - (b or 0)) <= SAME * max(a or 0, b or 0, 1) for a, b in pairs)
     angles = abs((one.flip or 0) - (other.flip or 0)) <= SAME_DEGREES
     return times and angles and (one.spin, one.three_d, one.inversion) == (other.spin, other.three_d, other.inversion)
+
+
+def plane(header: Dataset) -> int | None:
+    """0, 1 or 2, as its images are closest to sagittal, coronal or axial; None where nothing is said."""
+    stated = (numbers(spot, "ImageOrientationPatient") for spot in places(header))
+    found = next((each for each in stated if len(each) == 6), None)
+    return None if found is None else int(np.abs(np.cross(found[:3], found[3:])).argmax())

@@ -18,17 +18,31 @@ from node.deliver.courier import refuse_unconfigured
 from node.dimse.requestor import peer_of
 from node.notify.office import Notifying
 from node.notify.post import Post
-from node.observe import audit_message
+from node.observe import audit_message, tally
 from node.observe.audit import Trail
 from node.process.clock import SteadyClock
 from node.process.heartbeat import Pulse, pulse
 from node.receive import completeness
-from node.service.listener import on_store
+from node.service.ledger import Ledger
+from node.service.listener import on_store, titles
+from node.service.recall import Recall
 from node.service.scheduler import Act
 from node.service.witness import Reception
-from storage import Database, DataFolder, answers, files, queue, retention, retraction, studies, watermarks
+from storage import (
+    Database,
+    DataFolder,
+    answers,
+    files,
+    queue,
+    retention,
+    retraction,
+    studies,
+    switches,
+    tallies,
+    watermarks,
+)
 from storage.errors import FolderInUse
-from storage.records import Study
+from storage.records import Study, SwitchName
 
 log = structlog.get_logger()
 
@@ -41,26 +55,31 @@ LOOK_EVERY_S = 5.0
 
 def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | None = None) -> tuple[Act, ...]:
     """Everything that the office does from time to time; `trail` hears of what is deleted."""
-    reception = None if trail is None else Reception(trail)
+    ledger = Ledger(folder, titles(settings))
+    reception = None if trail is None else Reception(trail, ledger)
     archived = _of_archive(settings, folder, db, reception)
     fetching = None if archived is None else archived.fetching
     watch = CompletenessWatch(settings, folder, db, fetching=fetching)
     clock = SteadyClock(folder.path("locks/clock"))
     found = [
         Act("completeness", 0.25, watch.look),
+        Act("rejection notes", 2, Recall(settings, folder, db).look),
         Act("leases", 10, lambda: give_back_leases(settings, db, clock)),
         Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),
         Act("sweep", 900, lambda: sweep(folder, db, clock)),
         Act("retention", 3600, lambda: retire(settings, folder, db, clock, trail)),
         Act("watermark", 60, lambda: make_room(settings, folder, db, trail)),
-        Act("disk", 60, lambda: warn_of_full_disk(settings, folder)),
+        Act("disk", 60, lambda: look_at_disk(settings, folder, db)),
+        Act("tallies", 2, lambda: tally.count_events(db)),
+        Act("tallies of long ago", 86400, lambda: fold(db)),
     ]
     if settings.hl7:
         found.append(Act("retractions", 5, partial(retract, settings, db)))
     if archived is not None:
         found.append(Act("counting", 5, archived.counting.ask))
     if fetching is not None:
-        found.append(Act("fetching", 1, partial(_fetch, fetching, reception)))
+        found.append(Act("fetching", 1, partial(_fetch, fetching, reception, db)))
+        found.append(Act("ledger", 2, lambda: ledger.write(db, _now())))
     return tuple(found)
 
 
@@ -85,8 +104,10 @@ class OfArchive(NamedTuple):
     fetching: Fetching | None
 
 
-def _fetch(fetching: Fetching, reception: Reception | None) -> None:
+def _fetch(fetching: Fetching, reception: Reception | None, db: Database) -> None:
     """Fetch what is due, and note what came by C-GET: in this thread, over associations that are over now."""
+    if not switches.on(db).keys().isdisjoint((SwitchName.INTAKE, SwitchName.DRAIN)):
+        return
     try:
         fetching.work()
     finally:
@@ -255,11 +276,19 @@ def _noting(trail: Trail | None) -> Callable[[str], None]:
     return note
 
 
-def warn_of_full_disk(settings: Settings, folder: DataFolder) -> None:
-    """Say so while instances are refused for want of space."""
+def look_at_disk(settings: Settings, folder: DataFolder, db: Database) -> None:
+    """Keep how full it is, hour by hour, and say so while instances are refused for want of space."""
+    tallies.measure(db, "disk_used_percent", {}, files.disk_use_percent(folder), _now())
     used, limit = files.disk_use_percent(folder), settings.listener.maximum_disk_use_percent
     if used >= limit:
         log.error("disk full: instances are refused", used_percent=round(used, 1), limit_percent=limit)
+
+
+def fold(db: Database) -> None:
+    """Hours that nobody looks at one by one any more."""
+    slots = tallies.fold(db, _now())
+    if slots:
+        log.info("tallies folded", slots=slots)
 
 
 def _now() -> datetime:

@@ -39,7 +39,7 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
     Raises CourierLost, and FolderInUse when another office has this data folder.
     """
     with take_role(settings, "office") as (_, folder, db, heart), trail_of(settings, "office") as trail:
-        _put_right(folder, db)
+        _put_right(settings, folder, db)
         couriers = _couriers(settings, folder, db, trail, stop)
         threads = [_start(courier) for courier in couriers]
         notifying = Notifying(settings, folder, db, lambda: {each.destination.name: each.is_down for each in couriers})
@@ -74,10 +74,10 @@ def _couriers(
     return found
 
 
-def _put_right(folder: DataFolder, db: Database) -> None:
+def _put_right(settings: Settings, folder: DataFolder, db: Database) -> None:
     """What the last office, or a crash, left half done."""
     now = datetime.now(UTC)
-    adopted = adopt_orphans(folder, db, now)
+    adopted = adopt_orphans(folder, db, now, settings.listener.archives)
     deliveries, leases = outbox.release(db, now), queue.release_expired(db, now)
     log.info("office open", adopted=adopted, deliveries=deliveries, leases=leases)
 

@@ -1,13 +1,14 @@
-"""`neurossl serve`: starts listener, worker and office as processes, restarts what dies, stops them in order.
+"""`neurossl serve`: starts listener, worker, office and pages as processes, restarts what dies, stops them in order.
 
     service ─┬─ worker-1 … worker-N   watchdog, and its child that holds torch (node/work/watchdog.py)
              ├─ office                completeness, delivery, housekeeping (node/service/office.py)
-             └─ listener              the Storage SCP (node/service/listener.py)
+             ├─ listener              the Storage SCP (node/service/listener.py)
+             └─ web                   the pages for the browser (node/web/server.py)
 
-The workers start first and the listener last, so that nothing listens before the bundle and the device have been found
-to be what the configuration says. It stops the other way round: the door first. Each child gets the settings on
-standard input and keeps them over its restarts, and ends when that pipe closes, which it does when this process dies
-(node/process/spawn.py).
+The workers start first and the listener after them, so that nothing listens before the bundle and the device have been
+found to be what the configuration says. It stops the other way round: the door first, and the pages last. Each child
+gets the settings on standard input and keeps them over its restarts, and ends when that pipe closes, which it does when
+this process dies (node/process/spawn.py).
 """
 
 import threading
@@ -59,7 +60,8 @@ class Role:
 def roles(settings: Settings) -> tuple[Role, ...]:
     """What runs, in the order of starting."""
     workers = (Role(f"worker-{number}", "work", ("ready",)) for number in range(1, settings.worker.count + 1))
-    return (*workers, Role("office", "office", ("ready",)), Role("listener", "listen", ("ready",)))
+    pages = (Role("web", "web", ("ready",)),) if settings.web.enabled else ()
+    return (*workers, Role("office", "office", ("ready",)), Role("listener", "listen", ("ready",)), *pages)
 
 
 class Supervised:
@@ -154,7 +156,8 @@ def serve(settings: Settings, stop: threading.Event, reload: Reload | None = Non
         try:
             _start(children, heart, stop)
             if not stop.is_set():
-                log.info("serving", ae_title=settings.listener.ae_title, host=settings.listener.host)
+                listener = settings.listener
+                log.info("serving", ae_title=listener.ae_title, host=listener.host, pages=_address(folder))
                 notify(READY)
             while not stop.wait(TICK_S):
                 heart.beat()
@@ -170,6 +173,12 @@ def serve(settings: Settings, stop: threading.Event, reload: Reload | None = Non
             heart.beat("stopping")
             stop_in_order(children, settings.stop_timeout_s, heart)
             log.info("stopped")
+
+
+def _address(folder: DataFolder) -> str | None:
+    """Where a browser finds the pages; None when they are not served."""
+    sign = pulse(folder.path("locks"), "web")
+    return sign.facts.get("address") if sign and sign.beats else None
 
 
 def _children(settings: Settings, folder: DataFolder) -> list[Supervised]:
@@ -223,8 +232,8 @@ def _check_start(child: Supervised, deadline_s: float) -> None:
 
 
 def stop_in_order(children: list[Supervised], timeout_s: float, heart: Seat) -> None:
-    """The listener first, so that nothing new is acknowledged, then the workers, then the office."""
-    order = {"listen": 0, "work": 1, "office": 2}
+    """The listener first, so that nothing new is acknowledged, then the workers, the office, and the pages."""
+    order = {"listen": 0, "work": 1, "office": 2, "web": 3}
     for rank in order.values():
         group = [child for child in children if order[child.role.command] == rank]
         for child in group:

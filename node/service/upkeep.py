@@ -142,7 +142,9 @@ class Reload:
 def _tls_files(settings: Settings) -> tuple[str, ...]:
     """What the certificates and keys hold: they are renewed under the same names."""
     sections = (settings.listener.tls, *(each.tls for each in settings.receivers))
-    return tuple(_content(path) for tls in sections if tls for path in (tls.certificate, tls.key, tls.authorities))
+    paths = [path for tls in sections if tls for path in (tls.certificate, tls.key, tls.authorities)]
+    pages = settings.web.tls
+    return tuple(_content(path) for path in (*paths, *((pages.certificate, pages.key) if pages else ())))
 
 
 def _content(path: Path) -> str:

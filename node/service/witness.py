@@ -1,4 +1,4 @@
-"""What the audit trail hears of: associations that peers open, and results that go out."""
+"""What the audit trail and the ledger hear of: associations that peers open, and results that go out."""
 
 import threading
 from collections import Counter
@@ -10,24 +10,38 @@ from node.dicom.received import Receipt
 from node.dimse.witness import Witness
 from node.observe import audit_message
 from node.observe.audit import Trail
+from node.service.ledger import Ledger
 
-HERE = (Receipt.STORED, Receipt.HERE_ALREADY)
+HERE = (Receipt.STORED, Receipt.REPLACED, Receipt.HERE_ALREADY)
 
 
 class Reception(Witness):
     """Counts what comes over each association, which is a thread, and notes it when that ends."""
 
-    def __init__(self, trail: Trail) -> None:
+    def __init__(self, trail: Trail, ledger: Ledger) -> None:
         """Nothing is counted yet."""
         self._trail = trail
+        self._ledger = ledger
         self._of_thread = threading.local()
 
     def refused(self, calling_ae_title: str, host: str, reason: str) -> None:
         """As `Witness`."""
+        self._ledger.refused(calling_ae_title, host, reason)
         self._trail.note(audit_message.association_refused(self._trail.us, calling_ae_title, host, reason))
 
-    def answered(self, calling_ae_title: str, host: str, header: Header | None, receipt: Receipt) -> None:
-        """An instance came over the association of this thread."""
+    def accepted(self, calling_ae_title: str, host: str) -> None:
+        """As `Witness`."""
+        self._ledger.count("associations", calling_ae_title, host)
+
+    def echoed(self, calling_ae_title: str, host: str) -> None:
+        """As `Witness`."""
+        self._ledger.count("echoes", calling_ae_title, host)
+
+    def answered(
+        self, calling_ae_title: str, host: str, header: Header | None, receipt: Receipt, size_bytes: int
+    ) -> None:
+        """An instance of this size came over the association of this thread."""
+        self._ledger.received(calling_ae_title, host, header, receipt, size_bytes)
         if header is None or receipt not in HERE or not self._trail.is_on:
             return
         counts: dict[tuple[str, str, str], Counter[str]] = self._of_thread.__dict__.setdefault("counts", {})

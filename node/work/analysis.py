@@ -20,8 +20,9 @@ from model import Predictor
 from model.errors import DeviceOutOfMemory
 from model.types import Prediction
 from node.config import Settings
+from node.dicom.values import text
 from node.errors import OutOfResources, UnreadableInstance
-from node.report import Encoded, Source, build, build_skipped
+from node.report import Encoded, Source, build, build_pictures, build_skipped
 from node.series.choice import Choice, Limits, SeriesLook, choose, seed
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
@@ -29,7 +30,7 @@ from node.series.volume import UnreadableFile, read_series
 from node.work import shelf
 from node.work.answering import Answering
 from node.work.messages import Analysed, Task
-from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
+from node.work.outcome import Outcome, PredictionOutcome, Scanner, SelectionOutcome
 from storage import DataFolder, files
 from storage.answers import NewAnswer
 
@@ -76,7 +77,7 @@ class Analysis:
         self._folder = folder
         self._predictor = predictor
         self._stages = Stages(tell)
-        self._outcome = Outcome(software=version("neurossl-node"))
+        self._outcome = Outcome(software=version("neurossl-node"), configuration=settings.fingerprint)
         self._answering = Answering(task, settings, predictor.model_id, self._outcome.software)
 
     @property
@@ -89,6 +90,8 @@ class Analysis:
 
         Raises the errors of node/errors.py and storage/errors.py; `outcome` then says what was found until there.
         """
+        if not self._task.instances:
+            return Analysed(answer=self._answering.of_nothing(), outcome=self.outcome, results=())
         study = self.read()
         return self.report(study, self.predict(study))
 
@@ -102,15 +105,16 @@ class Analysis:
         limits = Limits.of(self._settings, self._predictor.manifest)
         choice = choose(series, limits, self._choosing, answering.is_known)
         self._note(selection=SelectionOutcome.of(choice, unreadable, self._folder.root))
+        self._note(scanner=scanner(series, choice.chosen))
         own = {each.series_instance_uid for each in choice.verdicts if each.reason is Reason.OWN_RESULT}
         foreign = [each for each in series if each.series_instance_uid not in own]
         source = Source([header for each in foreign or series for header in each.headers])
         if choice.damage:
             raise UnreadableInstance(choice.damage)
         if choice.recalled is not None:
-            return StudyRead(source, choice, answering.of_series(choice.recalled))
+            return StudyRead(source, choice, answering.of_series(choice.recalled, choice.twins))
         if choice.look is not None:
-            return StudyRead(source, choice, answering.of_look(choice.look))
+            return StudyRead(source, choice, answering.of_look(choice.look, choice.twins))
         return StudyRead(source, choice, answering.without_series(source, choice.verdicts if foreign else ()))
 
     def predict(self, study: StudyRead) -> Prediction | None:
@@ -118,13 +122,13 @@ class Analysis:
         if study.choice.look is None or study.answer.is_known:
             return None
         prediction = self._predict(study.choice.look)
-        self._note(prediction=PredictionOutcome.of(prediction))
+        self._note(prediction=PredictionOutcome.of(prediction), remarks=prediction.remarks or None)
         return prediction
 
     def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:
         """The results, encoded and stored. Raises InvalidResult, StorageFull."""
         source, choice, answer = study.source, study.choice, study.answer
-        context = self._answering.context(answer)
+        context = self._answering.context(answer, choice.twins)
         if answer.is_known:
             return Analysed(answer=answer, outcome=self.outcome, results=())
         if prediction is None or choice.look is None:
@@ -133,10 +137,11 @@ class Analysis:
             return self._analysed(answer, skipped if is_ours else list)
         encode = partial(build, source, choice.look.series.headers, prediction, context)
         if prediction.scope.inside:
-            return self._analysed(replace(answer, reason=_summary(prediction)), encode)
+            kept = partial(_with_pictures, encode, prediction, f"{answer.key}.{answer.generation}")
+            return self._analysed(replace(answer, reason=_summary(prediction)), kept)
         return self._analysed(answer, encode if self._settings.results.report_skipped else list)
 
-    def _note(self, **found: SelectionOutcome | PredictionOutcome) -> None:
+    def _note(self, **found: SelectionOutcome | PredictionOutcome | Scanner | tuple[str, ...] | None) -> None:
         self._outcome = self._outcome.model_copy(update=found)
 
     def _read(self) -> tuple[Sequence[SeriesHeaders], Sequence[UnreadableFile]]:
@@ -169,6 +174,22 @@ class Analysis:
         with self._stages.stage("store", "stores the results"):
             results = shelf.put(self._folder, encoded, self._task.job_id)
         return Analysed(answer=answer, outcome=self.outcome, results=results)
+
+
+def _with_pictures(encode: Callable[[], Sequence[Encoded]], prediction: Prediction, answer: str) -> list[Encoded]:
+    encoded = encode()
+    return [*encoded, build_pictures(prediction, answer, len(encoded))]
+
+
+def scanner(series: Sequence[SeriesHeaders], chosen: str | None) -> Scanner | None:
+    """What made the chosen series, or the first one; None where that says nothing of itself."""
+    first = next((each for each in series if each.series_instance_uid == chosen), series[0])
+    named = [_short(text(first.headers[0], keyword)) for keyword in ("Manufacturer", "ManufacturerModelName")]
+    return Scanner(manufacturer=named[0], model=named[1]) if any(named) else None
+
+
+def _short(value: str) -> str:
+    return "".join(each for each in value if each.isprintable())[:64].strip()
 
 
 def _summary(prediction: Prediction) -> str:

@@ -1,11 +1,12 @@
 """Which answer a task comes to, by its key, and whether its study has that answer already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from model.types import ModelId
 from node.config import Settings
 from node.report import Context, Source, no_result_key, result_key
+from node.report.source import uid_of
 from node.series.choice import SeriesLook, nothing_to_read
 from node.series.selection import SeriesHeaders, SeriesVerdict
 from node.work.messages import Task
@@ -13,6 +14,7 @@ from storage.answers import NewAnswer, generation, recalled
 from storage.states import AnswerKind
 
 NOTHING_FOREIGN = "nothing but results of this node"
+NOTHING_LEFT = "every instance was rejected, or moved to another study"
 
 
 class Answering:
@@ -31,24 +33,24 @@ class Answering:
             predecessor=task.predecessors,
         )
 
-    def context(self, answer: NewAnswer) -> Context:
+    def context(self, answer: NewAnswer, twins: Sequence[str]) -> Context:
         """For building the results of this answer."""
-        return replace(self._context, generation=answer.generation)
+        return replace(self._context, generation=answer.generation, twins=twins)
 
-    def is_known(self, series: SeriesHeaders) -> bool:
+    def is_known(self, series: SeriesHeaders, twins: Sequence[str]) -> bool:
         """The answer that this series leads to, if it is in scope, need not be worked out again."""
-        return self.of_series(series).is_known
+        return self.of_series(series, twins).is_known
 
-    def of_series(self, series: SeriesHeaders) -> NewAnswer:
+    def of_series(self, series: SeriesHeaders, twins: Sequence[str]) -> NewAnswer:
         """Of a series that is read and in the model's scope; its reason is known when it is predicted."""
-        return self._answer(AnswerKind.RESULT, self._key(series, inside=True), "")
+        return self._of_series(AnswerKind.RESULT, series, twins, "")
 
-    def of_look(self, look: SeriesLook) -> NewAnswer:
+    def of_look(self, look: SeriesLook, twins: Sequence[str]) -> NewAnswer:
         """Of a series that was read."""
         if look.scope.inside:
-            return self.of_series(look.series)
+            return self.of_series(look.series, twins)
         reason = f"outside the model's scope: {look.scope.reason}"
-        return self._answer(AnswerKind.OUT_OF_SCOPE, self._key(look.series, inside=False), reason)
+        return self._of_series(AnswerKind.OUT_OF_SCOPE, look.series, twins, reason)
 
     def without_series(self, source: Source, verdicts: Iterable[SeriesVerdict]) -> NewAnswer:
         """Of a study in which no series can be read; without verdicts it holds nothing but results of this node."""
@@ -56,9 +58,16 @@ class Answering:
         key = no_result_key(source.identity(), reasons, self._context)
         return self._answer(AnswerKind.NO_RESULT, key, nothing_to_read(verdicts) if reasons else NOTHING_FOREIGN)
 
-    def _key(self, series: SeriesHeaders, *, inside: bool) -> str:
-        header = Source(series.headers).identity()
-        return result_key(header, series.headers, self._model, self._context, inside=inside)
+    def of_nothing(self) -> NewAnswer:
+        """Of a study that has no instance left: all of them were rejected, or belong to another study now."""
+        return NewAnswer(AnswerKind.NO_RESULT, "", NOTHING_LEFT)
+
+    def _of_series(self, kind: AnswerKind, series: SeriesHeaders, twins: Sequence[str], reason: str) -> NewAnswer:
+        headers, context = series.headers, replace(self._context, twins=twins)
+        inside = kind is AnswerKind.RESULT
+        key = result_key(Source(headers).identity(), headers, self._model, context, inside=inside)
+        read = {uid: context.contents.get(uid, "") for uid in (uid_of(each, "SOPInstanceUID") for each in headers)}
+        return replace(self._answer(kind, key, reason), read=read)
 
     def _answer(self, kind: AnswerKind, key: str, reason: str) -> NewAnswer:
         """The words of one that the study has are those of the job that worked it out."""

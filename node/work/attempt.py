@@ -212,7 +212,7 @@ def task_of(db: Database, job: Job) -> Task:
         created_at=job.created_at,
         instances=tuple(
             StoredInstance(sop_instance_uid=each.sop_instance_uid, path=each.path, sha256=each.sha256)
-            for each in instances.of_study(db, job.study_instance_uid, up_to_revision=job.revision)
+            for each in instances.readable(db, job.study_instance_uid, job.revision)
         ),
         predecessors=tuple(outbox.standing_report(db, job)),
         answers=tuple(answers.of_study(db, job.study_instance_uid)),

@@ -145,16 +145,32 @@ class PredictionOutcome(_Part):
         )
 
 
+class Scanner(_Part):
+    """What made the images of the series that was read, or of the first one, in its own words."""
+
+    manufacturer: str
+    model: str
+
+
 class Outcome(_Part):
     """What is known of one attempt when it ends, well or not."""
 
     version: int = VERSION
     software: str = ""  # version of the node
+    configuration: str | None = None  # SHA-256 of all settings
+    scanner: Scanner | None = None
     timings_s: Mapping[str, float] = {}  # of each stage, in their order
     selection: SelectionOutcome | None = None
     prediction: PredictionOutcome | None = None
+    remarks: tuple[str, ...] | None = None  # on the series that was read, as its report has them
     error: str | None = None
     attempt: int | None = None
+
+    @property
+    def scanner_name(self) -> str:
+        """In one line; "unknown" where nothing says it."""
+        named = f"{self.scanner.manufacturer} {self.scanner.model}".strip() if self.scanner else ""
+        return named or "unknown"
 
     def as_row(self) -> dict[str, Any]:
         """As the database keeps it and `--json` shows it: the keys are promised, new ones may come."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -93,7 +94,7 @@ class Watchdog:
         child = self._ready_child()
         if child is None or self._bundle is None:
             return
-        tell = partial(self._heart.beat, "ready", **self._bundle.facts)
+        tell = partial(self._tell, child, self._bundle)
         tell(stage="waits for a job")
         job = self._claim(child, tell)
         if job is None:
@@ -105,6 +106,9 @@ class Watchdog:
         except LeaseLost as lost:
             log.warning("job dropped", job_id=job.job_id, reason=str(lost))
             self._end_child()  # it still works on what nobody wants
+
+    def _tell(self, child: InferenceChild, bundle: Ready, **facts: Any) -> None:
+        self._heart.beat("ready", **bundle.facts, memory_mib=round(child.memory_mib), **facts)
 
     def _ready_child(self) -> InferenceChild | None:
         """The child, once it can take a task; it is started when it is time to, and heard while it loads."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,27 @@ def test_health_is_good_only_while_every_process_lives(
         assert answer.exit_code == 1
         assert "no sign of life" in answer.stdout
     assert run("health", "--config", config).exit_code == 1
+
+
+def test_health_is_bad_while_an_act_is_late_nothing_can_be_stored_or_nobody_answers(
+    configure: Any, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    config = configure()
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    with Heartbeat(folder.path("locks"), "listener") as listener, Heartbeat(folder.path("locks"), "office") as office:
+        listener.beat("ready", port=free_port(), storing="no room")
+        office.beat("ready", late=["completeness", "delivery to pacs"])
+        answer = run("health", "--config", config)
+    assert answer.exit_code == 1
+    told = answer.output
+    for line in (
+        "listener: nothing can be stored: no room",
+        "listener: does not answer C-ECHO",
+        "office: completeness is late",
+        "office: delivery to pacs is late",
+    ):
+        assert line in told
 
 
 def test_the_version_names_what_the_node_stands_on() -> None:

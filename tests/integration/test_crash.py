@@ -103,7 +103,7 @@ def _one_set_of_results(node: Service, pacs: Destination, study: str) -> None:
     job = node.job(study)
     assert job is not None
     with node.database() as db:
-        results = [each.sop_instance_uid for each in outbox.results_of_job(db, job.job_id)]
+        results = [each.sop_instance_uid for each in outbox.results_of_job(db, job.job_id) if each.is_object]
         jobs = queue.listing(db)
     assert len(results) == RESULTS
     assert set(results) <= set(pacs.uids)
@@ -132,5 +132,6 @@ def test_kills_at_any_time_lose_nothing_and_double_nothing(bundle: Path, pacs: D
                 for job in queue.listing(db)
                 if job.state is JobState.DONE
                 for each in outbox.results_of_job(db, job.job_id)
+                if each.is_object
             }
         assert set(pacs.uids) == expected

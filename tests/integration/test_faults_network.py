@@ -28,7 +28,7 @@ from node.dimse import scp
 from node.dimse.connection import LONGEST_PDU_BYTES
 from node.dimse.scp import Server
 from node.dimse.status import Status
-from node.receive import intake
+from node.receive import intake, recovery
 from storage import Database, DataFolder, files, instances, open_database
 from tests import factories, wire
 from tests.unit.test_dimse_elements import nested
@@ -563,6 +563,7 @@ def test_a_killed_listener_loses_nothing_that_it_acknowledged(tmp_path: Path) ->
             process.kill()
     assert acknowledged
     db = open_database(folder)
+    recovery.adopt_orphans(folder, db, datetime.now(UTC))  # as at each start
     for uid in acknowledged:
         row = instances.find(db, uid)
         assert row is not None

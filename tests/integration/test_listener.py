@@ -331,15 +331,17 @@ def test_command_and_data_may_share_a_pdu_and_come_in_crumbs(folder: DataFolder,
     assert instances.find(db, dataset.SOPInstanceUID) is not None
 
 
-def test_a_small_peer_gets_small_pdus() -> None:
+@pytest.mark.parametrize("longest", [64, 63, 25])
+def test_a_small_peer_gets_small_pdus_of_even_fragments(longest: int) -> None:
     with wire.listener() as server, wire.Peer(server.port) as peer:
-        peer.associate(maximum_length=64)
+        peer.associate(maximum_length=longest)
         peer.send(wire.pdu(wire.DATA, wire.pdv(1, 3, wire.command(0x30, e0002=wire.VERIFICATION))))
         answer, last = b"", 0
         while not last & 2:
             received = peer.receive()
             assert received is not None
-            assert len(received[1]) <= 64
+            assert len(received[1]) <= longest
+            assert len(received[1]) % 2 == 0  # PS3.8 E.1
             last = received[1][5]
             answer += received[1][6:]
         assert wire.elements(answer)[0x0900] == 0

@@ -1,6 +1,7 @@
 """`neurossl queue`: what it shows, and an operator's hand in it."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from node.cli import app
+from node.cli import app, overview
 from node.process.heartbeat import Heartbeat
 from storage import Database, instances, outbox, queue, studies
 from storage.states import DeliveryState, JobState
@@ -81,8 +82,9 @@ def test_the_list_shows_study_state_attempt_age_and_reason(db: Database, config:
     failed = stored.running(db, study="1.2.4")
     queue.fail(db, failed, "file of 1.2.4.1 is missing", None, now())
     text = run(config).stdout
-    (line,) = (each for each in text.splitlines() if STUDY in each)
-    for part in ("reported", "1 of 3", " s ", "high likelihood: 82.3%"):
+    assert max(len(line) for line in text.splitlines()) <= 80
+    (line,) = (each for each in text.splitlines() if f"…{STUDY[-13:]}" in each)
+    for part in ("reported", "1/3", " s ", "high likelihood: 82.3%"):
         assert part in line
     (line,) = (each for each in text.splitlines() if "1.2.4 " in each)
     assert "failed" in line
@@ -111,10 +113,68 @@ def test_the_list_can_be_limited_to_states_and_to_the_newest(db: Database, confi
     assert [job["job_id"] for job in asked(config, "--state", "cancelled", "--state", "queued")["jobs"]] == [4, 3, 2, 1]
 
 
+def test_a_long_list_says_how_to_see_more_and_the_next_ones_follow(db: Database, config: Path) -> None:
+    for number in range(5):
+        stored.queued(db, study=f"{STUDY[:-1]}{number}", now=now())
+    first = run(config, "--limit", "3").stdout
+    assert "5 queued" in first
+    assert "3 shown of 5 jobs" in first
+    (cursor,) = re.findall(r"--after (\S+)", first)
+    assert [job["job_id"] for job in asked(config, "--limit", "3", "--after", cursor)["jobs"]] == [2, 1]
+    assert "shown of" not in run(config, "--limit", "3", "--after", cursor).stdout
+    assert run(config, "--after", "nonsense").exit_code == 2
+    assert [job["job_id"] for job in asked(config, "--search", f"{STUDY[:-1]}3")["jobs"]] == [4]
+
+
+def test_the_live_list_follows_what_happens(db: Database, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    def later(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        stored.queued(db, study="1.2.9", now=now())
+
+    monkeypatch.setattr(overview.time, "sleep", later)
+    assert "1 queued" in run(config, "--watch").stdout
+
+
+def test_the_log_of_a_job_is_its_events_and_those_of_its_study_where_asked(db: Database, config: Path) -> None:
+    job = a_reported_job(db)
+    answer = CliRunner().invoke(app, ["logs", str(job), "--config", str(config)])
+    assert answer.exit_code == 0
+    assert "job reported" in answer.stdout
+    assert "study receiving" not in answer.stdout
+    whole = CliRunner().invoke(app, ["logs", str(job), "--study", "--json", "--config", str(config)])
+    assert "study receiving" in [each["name"] for each in json.loads(whole.stdout)]
+    assert CliRunner().invoke(app, ["logs", "99", "--config", str(config)]).exit_code == 1
+
+
+def test_an_operator_holds_the_node_up_and_lets_it_go_on(db: Database, config: Path) -> None:
+    assert "intake is held up since" in run(config, "pause", "intake", "--reason", "new disk").stdout
+    assert run(config, "drain").exit_code == 0
+    shown = run(config).stdout
+    assert "intake is held up since" in shown
+    assert "new disk" in shown
+    assert set(asked(config)["held_up"]) == {"intake", "drain"}
+    assert run(config, "resume", "intake").stdout == "intake goes on\n"
+    assert run(config, "resume", "intake").stdout == "intake was not held up\n"
+    assert run(config, "pause", "drain").exit_code == 2
+
+
+def test_an_operator_makes_a_study_urgent(db: Database, config: Path) -> None:
+    first, second = (stored.queued(db, study=f"1.2.{number}", now=now()) for number in (1, 2))
+    assert run(config, "priority", str(second.job_id), "5").exit_code == 0
+    assert run(config, "priority", str(first.job_id), "-3").exit_code == 0
+    assert run(config, "priority", str(first.job_id), "99").exit_code == 2
+    assert [job["priority"] for job in asked(config)["jobs"]] == [5, -3]
+    assert stored.claimed(db, now=now()).job_id == second.job_id
+
+
 def test_the_list_as_json_has_the_promised_keys(db: Database, config: Path) -> None:
     a_reported_job(db)
     found = asked(config)
-    assert set(found) == {"jobs", "receiving", "counts", "destinations"}
+    assert set(found) == {"jobs", "receiving", "counts", "destinations", "held_up", "next"}
     assert found["counts"] == {
         "queued": 0, "running": 0, "kept": 0, "reported": 1, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0,
     }  # fmt: skip
@@ -122,6 +182,7 @@ def test_the_list_as_json_has_the_promised_keys(db: Database, config: Path) -> N
     assert set(job) == {
         "job_id", "study_instance_uid", "revision", "state", "attempt", "maximum_attempts", "reason", "created_at",
         "available_at", "lease_owner", "lease_expires_at", "updated_at", "age_s", "early", "covers", "answer_id",
+        "priority", "instances", "calling_ae_titles", "stage",
     }  # fmt: skip
     assert datetime.fromisoformat(job["created_at"]).tzinfo is not None
 

@@ -39,8 +39,12 @@ def every_result() -> dict[str, list[Encoded]]:
     enhanced = [enhanced_mr(slices=8, rows=32, columns=32)]
     untrained = reports.prediction(SERIES, model=replace(reports.MODEL, trained=False))
     verdicts = [reports.Verdict(), reports.Verdict(series_number=None, description="", modality="")]
+    likely = reports.build(SERIES, reports.prediction(SERIES), how)
+    objects = [reports.read(each) for each in likely]
     return {
-        "likely": reports.build(SERIES, reports.prediction(SERIES), how),
+        "likely": likely,
+        "replaced": [report.build_rejection(objects, "key", how, superseded=True)],
+        "withdrawn": [report.build_rejection(objects[:1], "key", how, superseded=False)],
         "superseding": reports.build(SERIES, reports.prediction(SERIES), superseding),
         "untrained": reports.build(SERIES, untrained, how),
         "out of scope": reports.build(SERIES, reports.out_of_scope(), how),

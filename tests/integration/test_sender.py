@@ -1,6 +1,7 @@
 """What we ask of peers: files go as they are, every wait ends, and every end has a type (faults F63 to F66)."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -543,15 +544,15 @@ def test_our_sender_and_our_listener_understand_each_other(files: list[Path]) ->
         assert kinds(sent(Peer("NEUROSSL", "127.0.0.1", server.port, "STRANGER"), files)) == {"permanent"}
 
 
-def answering(field: int, *, data_set_type: bool = True, uid: str | None = None) -> Script:
-    """A peer that answers the first C-STORE so, and waits."""
+def answering(field: int, *, data_set_type: bool = True, uid: str | None = None, data_set: bool = False) -> Script:
+    """A peer that answers the first C-STORE so, and waits; `data_set` announces one that never comes."""
 
     def script(connection: wire.Peer) -> None:
         accepting(connection)
         context, command, _ = message(connection)
         extra = {} if data_set_type else {"e0800": None}
         named = uid or str(command[0x1000])
-        answer = wire.command(field, e0110=None, e0120=1, e0900=0, e1000=named, **extra)
+        answer = wire.command(field, data_set=data_set, e0110=None, e0120=1, e0900=0, e1000=named, **extra)
         connection.send(wire.pdu(wire.DATA, wire.pdv(context, 3, answer)))
         connection.receive()
 
@@ -572,6 +573,36 @@ def test_a_response_without_its_data_set_type_is_a_response(files: list[Path]) -
     with scripted(answering(0x8001, data_set_type=False)) as peer:
         outcomes = sent(peer, files[:1], SHORT_S)
     assert [(each.accepted, each.status) for each in outcomes] == [(True, 0)]
+
+
+def test_a_response_that_announces_a_data_set_which_never_comes_is_a_response(files: list[Path]) -> None:
+    with scripted(answering(0x8001, data_set=True)) as peer:
+        outcomes = sent(peer, files[:2], SHORT_S)
+    assert [(each.accepted, each.status) for each in outcomes] == [(True, 0), (False, None)]
+    assert outcomes[1].transient
+
+
+@pytest.mark.parametrize(("host", "named"), [("localhost", ["localhost"]), ("127.0.0.1", [None])])
+def test_a_destination_with_a_name_is_named_in_the_handshake(
+    tmp_path: Path, host: str, named: list[str | None]
+) -> None:
+    heard: list[str | None] = []
+    node, ours = certificate(tmp_path, "node"), certificate(tmp_path, "pacs")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(node["certificate"], node["key"])
+    context.sni_callback = lambda _socket, name, _context: heard.append(name)
+    tls = Tls(**{name: Path(path) for name, path in ours.items()})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError), context.wrap_socket(server.accept()[0], server_side=True) as connection:
+                connection.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert not echo(Peer("PACS", host, server.getsockname()[1], "NEUROSSL", tls), 3).answered
+        thread.join()
+    assert heard == named
 
 
 def test_an_accepted_commitment_request_stands_however_its_association_ends() -> None:

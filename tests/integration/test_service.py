@@ -45,7 +45,7 @@ def test_a_study_that_is_sent_comes_back_as_captures_and_a_report(
     job = node.ended(study)
     assert (job.state, job.attempt) == (JobState.DONE, 1)
     with node.database() as db:
-        results = [each.sop_instance_uid for each in outbox.results_of_job(db, job.job_id)]
+        results = [each.sop_instance_uid for each in outbox.results_of_job(db, job.job_id) if each.is_object]
     assert pacs.uids == results
     assert pacs.modalities == {"OT": 4, "SR": 1}
 
@@ -65,8 +65,10 @@ def test_a_study_that_is_sent_comes_back_as_captures_and_a_report(
     second = node.ended(study, revision=2)
     assert second.revision == 2
     with node.database() as db:
-        first_report = outbox.results_of_job(db, job.job_id)[-1]
-        report = outbox.results_of_job(db, second.job_id)[-1]
+        first_report, report = (
+            next(each for each in outbox.results_of_job(db, job_id) if each.kind == "sr_comprehensive")
+            for job_id in (job.job_id, second.job_id)
+        )
     predecessor = dcmread(node.folder.path(report.path)).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert predecessor.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first_report.sop_instance_uid
 
@@ -116,7 +118,7 @@ def test_a_slow_sender_is_waited_for_while_its_association_is_open(node: Service
 def test_results_that_come_back_from_the_pacs_lead_to_nothing(node: Service, tmp_path: Path) -> None:
     with node.database() as db:
         jobs = queue.listing(db)
-        paths = [node.folder.path(each.path) for each in outbox.results_of_job(db, jobs[0].job_id)]
+        paths = [node.folder.path(each.path) for each in outbox.results_of_job(db, jobs[0].job_id) if each.is_object]
     assert all(each.status == 0 for each in node.send(paths, calling="PACS"))
     time.sleep(2.5)
     with node.database() as db:

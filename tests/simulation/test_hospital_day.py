@@ -31,6 +31,7 @@ class Coming:
     names: list[Name]
     sender: str = "SCANNER"
     expected: int | None = None
+    patient: str = ""
 
 
 @dataclass
@@ -111,6 +112,12 @@ def resent(rng: random.Random) -> Iterator[Coming]:
     yield Coming(9 * 3600.0, everything(), "ARCHIVE")
 
 
+def corrected_names(rng: random.Random) -> Iterator[Coming]:
+    """A scanner, and hours later its archive with the same instances under the right name: one answer for each."""
+    yield Coming(0.0, everything())
+    yield Coming(rng.uniform(1, 6) * 3600, everything(), "ARCHIVE", patient=" Right^Name")
+
+
 def nothing_to_read(rng: random.Random) -> Iterator[Coming]:
     """A localizer and T2 series, with pauses longer than the quiet period: one word that there is no result."""
     yield Coming(0.0, whole("localizer", 3))
@@ -133,6 +140,7 @@ PATTERNS: dict[str, tuple[Callable[[random.Random], Iterator[Coming]], int]] = {
     "two archives": (two_archives, 1),
     "late series": (late_series, 1),
     "resent": (resent, 1),
+    "corrected names": (corrected_names, 2),
     "nothing to read": (nothing_to_read, 1),
     "no MR image": (no_mr, 0),
 }
@@ -159,6 +167,8 @@ def needed_at_s(plan: list[Coming]) -> float:
     for coming in sorted(plan, key=lambda each: each.at_s):
         for name in coming.names:
             found.setdefault(name, coming.at_s)
+            if coming.patient:
+                found[name] = coming.at_s
     best = [at_s for (series, _), at_s in found.items() if series == "best"]
     return max(best or found.values())
 
@@ -171,7 +181,7 @@ def day(hospital: Hospital, plans: dict[str, list[Coming]], begins_s: dict[str, 
     )
     for at_s, uid, coming in agenda:
         pass_time(hospital, at_s)
-        hospital.arrive(uid, coming.names, sender=coming.sender, expected=coming.expected)
+        hospital.arrive(uid, coming.names, sender=coming.sender, expected=coming.expected, patient=coming.patient)
     pass_time(hospital, hospital.clock.s + 2 * 3600)
 
 
@@ -217,5 +227,7 @@ def note(row: Row, hospital: Hospital, uid: str, needed_s: float, sent: int, rig
     answer = hospital.standing(uid)
     if answer is not None and answer.kind is AnswerKind.RESULT:
         row.late_s += [
-            at_s - needed_s for at_s, each in hospital.sent if each.startswith(f"{uid}.9.") and each.endswith(".2")
+            at_s - needed_s
+            for at_s, each in hospital.sent
+            if each.startswith(f"{uid}.9.") and each.endswith(".2") and at_s >= needed_s
         ]

@@ -17,31 +17,34 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance capacity demo",
+        "notify offline conformance capacity demo web",
+        "web": "config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7",
+        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
         "hl7": "config config_telling errors storage dicom dimse work",
         "notify": "config config_telling errors logs retry storage process",
-        "observe": "config errors logs storage archive dimse receive deliver work process hl7",
+        "observe": "config errors logs storage archive dicom dimse receive deliver work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "capacity": "errors",
         "work": "config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
-        "process": "config storage receive",
+        "process": "config log_sink storage receive",
         "receive": "config errors storage dicom",
         "series": "config errors model dicom",
-        "report": "config errors model dicom",
+        "report": "config errors verdict model dicom series",
+        "verdict": "",
         "dimse": "config errors logs dicom",
         "dicom": "errors",
         "retry": "config errors logs storage",
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
-        "config": "errors dicom config_file config_base config_telling",
+        "config": "errors dicom config_file config_base config_telling config_web",
         "config_base": "",
         "config_telling": "config_base",
+        "config_web": "config_base",
         "config_file": "errors",
         "errors": "",
         "model": "",
@@ -65,8 +68,17 @@ DOORS = {
     "pynetdicom": ("node/dimse",),
     "highdicom": ("node/report", "node/series/geometry.py"),
     "typer": ("node/cli",),
+    "fastapi": ("node/web",),
+    "starlette": ("node/web",),
+    "jinja2": ("node/web",),
+    "uvicorn": ("node/web",),
+    "argon2": ("node/web",),
+    "authlib": ("node/web",),
+    "joserfc": ("node/web/openid.py",),
+    "httpx2": ("node/web/openid.py",),
     "nilearn": ("node/demo",),
     "simpy": ("node/capacity/simulation.py",),
+    "prometheus_client": ("node/observe/metrics.py",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
     "apprise": ("node/notify/service.py",),
@@ -135,6 +147,9 @@ def test_the_picture_of_the_rooms_is_as_the_imports_are() -> None:
     assert kept == rooms.picture(rooms.ways(list(rooms.imports())))
 
 
+PAGES = frozenset({"fastapi", "starlette", "jinja2", "uvicorn", "argon2", "authlib"})
+
+
 def loaded_after(statement: str) -> set[str]:
     """Top-level modules that a fresh Python holds after this statement."""
     code = f"{statement}\nimport sys\nsys.stdout.write(' '.join({{name.split('.')[0] for name in sys.modules}}))"
@@ -147,8 +162,9 @@ def loaded_after(statement: str) -> set[str]:
     ("statement", "without"),
     [
         ("import node.cli", {"torch", "highdicom", "openvino", "nilearn", "scipy", "matplotlib"}),
-        ("import node.service.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib"}),
-        ("import node.service.office", {"torch", "openvino"}),
+        ("import node.service.listener", {"torch", "highdicom", "openvino", "scipy", "matplotlib", *PAGES}),
+        ("import node.service.office", {"torch", "openvino", *PAGES}),
+        ("import node.web.server", {"torch", "highdicom", "openvino", "pynetdicom", "scipy", "matplotlib"}),
         ("import node.work.watchdog", {"torch", "highdicom", "openvino", "pynetdicom", "scipy", "matplotlib"}),
         ("import node.work.inference", {"pynetdicom"}),
         ("import storage", {"torch", "pydicom", "pynetdicom", "numpy"}),

@@ -19,7 +19,9 @@ from node.errors import ConfigurationError
 from node.observe import audit_message, syslog
 from node.observe.audit import Trail, note_configuration, trail_of
 from node.observe.audit_message import AuditEvent
+from node.service.ledger import Ledger
 from node.service.witness import Reception
+from storage import DataFolder
 from tests import audit
 from tests.certificates import site
 from tests.destination import wait_until
@@ -38,6 +40,8 @@ EVENTS = {
     "sending": (audit_message.sending_begins(US, PACS, "pacs.example", STUDY, {MR: 3}), "110102", ""),
     "sent": (audit_message.sent(US, PACS, HOST, STUDY, {MR: 2}, complete=False), "110104", ""),
     "deleted": (audit_message.study_deleted(US, STUDY), "110105", ""),
+    "tried again": (audit_message.operated(US, "uid 0", STUDY, "retry"), "110103", ""),
+    "held up": (audit_message.held_up(US, "uid 0", "intake on", "a new disk"), "110113", "110131"),
     "withdrawn": (audit_message.withdrawn(US, "uid 0", STUDY), "110103", ""),
 }
 
@@ -221,12 +225,12 @@ def test_what_came_is_counted_by_association_which_is_a_thread_and_by_study(tmp_
     def associate(reception: Reception, calling: str, uids: list[str], receipt: Receipt) -> None:
         for uid in uids:
             header = Header(sop_class_uid=MR, study_instance_uid=uid)
-            reception.answered(calling, HOST, header, receipt)
-        reception.answered(calling, HOST, None, Receipt.UNPARSABLE)
+            reception.answered(calling, HOST, header, receipt, 1)
+        reception.answered(calling, HOST, None, Receipt.UNPARSABLE, 1)
         reception.ended()
 
     with Trail(settings(tmp_path, transport="file", file=file), "listener") as trail:
-        reception = Reception(trail)
+        reception = Reception(trail, Ledger(DataFolder(tmp_path), ()))
         for arguments in (
             ("ONE", [STUDY, STUDY, "1.2.9"], Receipt.STORED),
             ("TWO", [STUDY], Receipt.HERE_ALREADY),

@@ -1,6 +1,7 @@
 """What is typed often, or asked every few seconds, answers at once: it loads only what it needs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,14 @@ def test_a_container_s_health_check_loads_no_large_library(tmp_path: Path) -> No
     told = answer("health", "--config", str(config))
     assert "nothing runs" in told
     assert set(LIBRARIES) & set(told) == set()
+
+
+@pytest.mark.slow
+def test_a_terminal_without_our_letters_gets_question_marks_and_no_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "Röntgen"
+    ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "node", "check", "--config", str(folder / "config.yaml")]
+    told = subprocess.run(command, capture_output=True, check=False, env={**os.environ, **ascii_only})
+    assert told.returncode == 1
+    assert b"R?ntgen" in told.stdout or b"\\xf6" in told.stdout or b"R??ntgen" in told.stdout
+    assert b"Traceback" not in told.stderr

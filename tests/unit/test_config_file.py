@@ -49,12 +49,15 @@ def test_every_key_of_a_list_entry_stands_in_an_example(key: str) -> None:
 
 def test_the_examples_in_the_comments_are_valid() -> None:
     text = SAMPLE.read_text()
-    examples = re.findall(r"^( *)#   (allow|tls|archive|rules|destinations):\n((?:\1#     .*\n)+)", text, re.MULTILINE)
-    assert {name for _, name, _ in examples} == {"allow", "tls", "archive", "rules", "destinations"}
+    examples = re.findall(
+        r"^( *)#   (allow|tls|archive|rules|destinations|openid_connect):\n((?:\1#     .*\n)+)", text, re.MULTILINE
+    )
+    assert {name for _, name, _ in examples} == {"allow", "tls", "archive", "rules", "destinations", "openid_connect"}
     for indent, name, body in examples:
         lines = [line.removeprefix(f"{indent}#   ") for line in body.splitlines()]
         value = yaml.safe_load("\n".join([f"{name}:", *lines]))[name]
-        section = {"allow": "listener", "tls": "listener", "rules": "selection"}.get(name)
+        tls = "listener" if "authorities" in value else "web"
+        section = {"allow": "listener", "tls": tls, "rules": "selection", "openid_connect": "web"}.get(name)
         settings = Settings(**({section: {name: value}} if section else {name: value}))
         assert settings != Settings()
 

@@ -66,16 +66,16 @@ def quiet_down(hospital: Hospital) -> None:
         hospital.wait(OVER)
 
 
-def whole_at_once(exam: list[Name]) -> tuple[Answer | None, list[bytes]]:
+def whole_at_once(exam: list[Name], patient: str = "") -> tuple[Answer | None, list[bytes]]:
     with Hospital() as hospital:
-        hospital.arrive(STUDY, sorted(exam))
+        hospital.arrive(STUDY, sorted(exam), patient=patient)
         quiet_down(hospital)
         answer = hospital.standing(STUDY)
         return answer, hospital.content(answer) if answer else []
 
 
-def check_what_stands(hospital: Hospital, exam: list[Name]) -> None:
-    expected, content = whole_at_once(exam)
+def check_what_stands(hospital: Hospital, exam: list[Name], patient: str = "") -> None:
+    expected, content = whole_at_once(exam, patient)
     answer = hospital.standing(STUDY)
     assert answer is not None
     assert expected is not None
@@ -139,6 +139,26 @@ def test_results_that_go_out_at_once_end_with_the_same_answer(data: st.DataObjec
         come(hospital, plan)
         quiet_down(hospital)
         check_what_stands(hospital, exam)
+        check_what_was_sent(hospital)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), exam=exams)
+def test_a_name_that_its_archive_corrects_ends_with_the_answer_of_the_right_name(
+    data: st.DataObject, exam: list[Name]
+) -> None:
+    """Whatever came before, in however many associations the correction comes, and who dies meanwhile."""
+    first, correction = (data.draw(arrivals(exam, (0.2, SHORT, QUIET))) for _ in range(2))
+    with Hospital() as hospital:
+        come(hospital, first)
+        for arrival in correction:
+            hospital.arrive(STUDY, arrival.names, sender="ARCHIVE", patient=" Right^Name")
+            hospital.wait(arrival.pause_s, work=arrival.worker == "works")
+            if arrival.worker == "dies":
+                hospital.work(dies=True)
+        quiet_down(hospital)
+        check_what_stands(hospital, exam, " Right^Name")
         check_what_was_sent(hospital)
 
 

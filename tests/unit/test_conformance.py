@@ -89,8 +89,9 @@ def test_it_describes_every_kind_of_object_with_its_values(of_a_site: str) -> No
         "Report, Comprehensive 3D SR",
         "Report, Basic Text SR",
         "Report of a study without result",
+        "Rejection note",
     ]
-    assert of_a_site.count("| (0010,0010) | Patient's Name | PN | the source's bytes |") == 7
+    assert of_a_site.count("| (0010,0010) | Patient's Name | PN | the source's bytes |") == 8
     assert "| >>> | CONTAINS | NUM | (122157, DCM, Probability) | unit `%` |" in of_a_site
     assert "| (0008,0018) | SOP Instance UID | UI | our UID, 2.25 |" in of_a_site
     assert "| (0040,A360) | Predecessor Documents Sequence | SQ | one item |" in of_a_site

@@ -12,8 +12,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.config import Settings
 from node.demo import demo_folder
 from node.demo.montage import write_montage
-from node.demo.reading import as_text
 from node.demo.template import write_template
+from node.dicom.content_tree import as_text
 from node.errors import ConfigurationError
 from node.series.selection import select
 from node.series.volume import read_series, read_volume

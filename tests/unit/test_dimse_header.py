@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from node.dicom.header import LONGEST_HEADER_BYTES, Header, read_header
+from node.dicom.header import LONGEST_HEADER_BYTES, MOST_ELEMENTS, Header, read_header
 from node.dicom.part10 import data_set, read_meta
 from node.errors import Unparsable
 from tests import factories, wire
@@ -33,6 +33,7 @@ def test_the_header_is_read_from_pieces_of_any_size(syntax: str, size: int) -> N
         dataset.StudyInstanceUID,
         dataset.SeriesInstanceUID,
         170,
+        "A2025-0314",
     )
     assert data.startswith(taken)
 
@@ -71,10 +72,29 @@ def test_an_element_that_is_there_twice_is_refused() -> None:
         read_header(iter([data[:end] + data[where:]]), wire.EXPLICIT)
 
 
+@pytest.mark.slow
 def test_a_header_without_end_is_refused() -> None:
     endless = (b"\x09\x00\x10\x10LO\x02\x00XX" for _ in range(10**9))
-    with pytest.raises(Unparsable, match=str(LONGEST_HEADER_BYTES)):
+    with pytest.raises(Unparsable, match=f"no study and series within {MOST_ELEMENTS} elements"):
         read_header(endless, wire.EXPLICIT)
+
+
+def test_a_header_of_medium_values_without_end_is_refused() -> None:
+    endless = (b"\x09\x00\x10\x10LO\x00\x20" + bytes(0x2000) for _ in range(10**9))
+    with pytest.raises(Unparsable, match=f"no study and series within {LONGEST_HEADER_BYTES} bytes"):
+        read_header(endless, wire.EXPLICIT)
+
+
+def test_references_to_thousands_of_instances_before_the_study_are_borne() -> None:
+    dataset = factories.mr_series(slices=1, rows=4, columns=4)[0]
+    uid = b"1.2.840.113619.2.176.2025.1499492.7391.1171285944.393"
+    one = b"\x08\x00\x50\x11UI\x1a\x001.2.840.10008.5.1.4.1.1.4\0\x08\x00\x55\x11UI\x36\x00" + uid + b"\0"
+    item = b"\xfe\xff\x00\xe0" + len(one).to_bytes(4, "little") + one
+    references = b"\x08\x00\x40\x11SQ\0\0" + (len(item) * 20_000).to_bytes(4, "little") + item * 20_000
+    encoded = wire.encode(dataset)
+    where = encoded.index(b"\x10\x00\x10\x00PN")
+    header, _ = read_header(pieces(encoded[:where] + references + encoded[where:], 16_000), wire.EXPLICIT)
+    assert header.study_instance_uid == dataset.StudyInstanceUID
 
 
 def test_a_long_private_element_before_the_study_is_borne() -> None:

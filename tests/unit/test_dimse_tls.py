@@ -42,6 +42,14 @@ def test_a_file_that_is_no_pem_is_named_by_its_key(pem: Tls, tmp_path: Path, nam
         client_context(pem.model_copy(update={name: text}))
 
 
+def test_a_key_with_a_pass_phrase_is_named_and_nobody_is_asked_for_it(pem: Tls, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.pem"
+    command = [peers.program("openssl"), "pkey", "-in", pem.key, "-aes256", "-passout", "pass:secret", "-out", locked]
+    subprocess.run(command, check=True, capture_output=True)
+    with pytest.raises(ConfigurationError, match=r"listener\.tls\.key: .*is encrypted"):
+        server_context(pem.model_copy(update={"key": locked}))
+
+
 def test_a_key_of_another_certificate_does_not_fit(pem: Tls, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

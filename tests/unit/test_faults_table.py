@@ -37,7 +37,7 @@ def numbers_in(text: str) -> set[str]:
     >>> sorted(numbers_in('F1 to F3, F50, and "F32"'))
     ['F1', 'F2', 'F3', 'F50']
     """
-    single = set(re.findall(r'(?<!["\w])F[1-9]\d?(?!["\w])', text))
+    single = set(re.findall(r'(?<!["\w])F[1-9]\d{0,2}(?!["\w])', text))
     ranges = re.findall(r"\bF(\d+) to F(\d+)\b", text)
     return single | {f"F{number}" for first, last in ranges for number in range(int(first), int(last) + 1)}
 

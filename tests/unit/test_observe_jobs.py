@@ -78,12 +78,12 @@ def test_everything_about_a_job_is_values_and_the_same_as_json(db: Database) -> 
 def test_the_queue_is_counted_and_lists_what_is_received_unless_states_are_asked_for(db: Database) -> None:
     job = completed(db)
     stored.received(db, study="1.2.5", sender="SCANNER")
-    found = jobs.of_queue(stored.folder(db), db, LATER, states=None, limit=10)
+    found = jobs.of_queue(stored.folder(db), db, LATER, jobs.Asked())
     assert [each.job_id for each in found.jobs] == [job.job_id]
     assert [each.study_instance_uid for each in found.receiving] == ["1.2.5"]
     assert (found.counts[JobState.REPORTED], found.counts[JobState.FAILED], found.destinations) == (1, 0, {})
     assert found.as_json()["receiving"][0]["age_s"] == 90.0
-    failed = jobs.of_queue(stored.folder(db), db, LATER, states=[JobState.FAILED], limit=10)
+    failed = jobs.of_queue(stored.folder(db), db, LATER, jobs.Asked(states=[JobState.FAILED]))
     assert (failed.jobs, failed.receiving) == ([], [])
 
 

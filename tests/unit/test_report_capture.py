@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scipy import ndimage
 
 from model.types import Band, Prediction, Slice, SlicePrediction
+from node import verdict
 from node.report import curve, drawing, overlay, summary
 from tests import reports
 from tests.factories import ABSENT, mr_series
@@ -235,7 +236,7 @@ def test_the_verdict_bears_its_colour_and_an_untrained_one_none() -> None:
     for trained, band in ((True, Band.HIGH_LIKELIHOOD), (True, Band.NO_SIGNIFICANT_CHANGES), (False, None)):
         made = reports.prediction(band=band or Band.HIGH_LIKELIHOOD, model=replace(reports.MODEL, trained=trained))
         page = summary.picture(made, "meaning")
-        assert tuple(page[210 if not trained else 170, 900]) == summary.COLOURS[band]
+        assert tuple(page[210 if not trained else 170, 900]) == verdict.COLOURS[band]
 
 
 @pytest.mark.parametrize("probability", [0.07, 0.3, 0.5, 0.93])
@@ -245,8 +246,8 @@ def test_the_marker_points_at_the_probability_and_its_whiskers_reach_one_deviati
     def columns(row: int, colour: drawing.Colour) -> NDArray[np.intp]:
         return np.flatnonzero((page[row, 300:] == colour).all(axis=1)) + 300
 
-    start = columns(272, summary.COLOURS[Band.NO_SIGNIFICANT_CHANGES])[0]
-    length = columns(272, summary.COLOURS[Band.HIGH_LIKELIHOOD])[-1] + 2 - start  # bands end two pixels before the next
+    start = columns(272, verdict.COLOURS[Band.NO_SIGNIFICANT_CHANGES])[0]
+    length = columns(272, verdict.COLOURS[Band.HIGH_LIKELIHOOD])[-1] + 2 - start  # bands end two pixels before the next
     assert (columns(242, drawing.WHITE).mean() - start) / length == pytest.approx(probability, abs=0.003)
     whiskers = columns(217, drawing.WHITE)
     low, high = (whiskers[0] + 1 - start) / length, (whiskers[-1] - 1 - start) / length
@@ -255,14 +256,14 @@ def test_the_marker_points_at_the_probability_and_its_whiskers_reach_one_deviati
 
 def test_whiskers_end_where_the_line_does() -> None:
     page = summary.picture(reports.prediction(probability=0.98, spread=0.5), "meaning")
-    last = np.flatnonzero((page[272] == summary.COLOURS[Band.HIGH_LIKELIHOOD]).all(axis=1))[-1]
+    last = np.flatnonzero((page[272] == verdict.COLOURS[Band.HIGH_LIKELIHOOD]).all(axis=1))[-1]
     assert np.flatnonzero((page[217] == drawing.WHITE).all(axis=1))[-1] <= last + 4
 
 
 @pytest.mark.parametrize("known", [{}, {"high_likelihood": 0.75}, {"no_significant_changes": 0.62}])
 def test_without_both_thresholds_the_line_has_no_bands(known: dict[str, float]) -> None:
     made = reports.prediction(model=replace(reports.MODEL, thresholds=known))
-    assert summary.zones(made) == [("", drawing.LINE, 0.0, 1.0)]
+    assert verdict.zones(made.model.thresholds) == [("", 0.0, 1.0)]
 
 
 def test_a_band_too_narrow_for_its_name_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

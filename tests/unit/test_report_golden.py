@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from model.types import Band, Prediction
-from node.report import overlay, sr, summary
+from node import verdict
+from node.report import overlay, summary
 from node.report.drawing import Pixels
 from tests import golden_reports
 
@@ -88,7 +89,7 @@ CHANGES: dict[str, tuple[Callable[[Prediction], Prediction], list[str]]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_page_is_seen_where_it_is_and_nowhere_else(change: str, made: Prediction) -> None:
     act, expected = CHANGES[change]
-    meaning = sr.meaning(made)
+    meaning = verdict.meaning(made)
     golden = pixels((golden_reports.FOLDER / "capture_summary.png").read_bytes())
     regions = golden_reports.REGIONS["capture_summary.png"]
     assert golden_reports.differences(summary.picture(act(made), meaning), golden, regions) == expected

@@ -204,7 +204,7 @@ def test_a_head_of_which_a_part_is_missing_is_outside(rows: slice) -> None:
     part = Volume(np.ascontiguousarray(head().voxels[:, rows]), head().affine_mm @ moved)
     found = assessed(part)
     assert not found.inside
-    words = scope.WORDS["covered" if rows.start == 0 else "top_fraction"]
+    words = scope.WORDS["covered" if rows.start == 0 else "top_cut_cm2"]
     assert words in found.reason
 
 

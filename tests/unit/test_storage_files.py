@@ -51,19 +51,65 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
-def test_a_file_gets_its_name_only_when_its_content_is_on_the_disk(folder: DataFolder, steps: list[str]) -> None:
+def test_a_file_is_written_once_its_content_and_its_name_are_on_the_disk(folder: DataFolder, steps: list[str]) -> None:
     files.write(folder, "1.2.3", [b"content"])
     parents = ["sync folder instances"]  # the new folder of two hex digits, known to its parent
-    assert steps == ["sync file tmp", *parents, "rename tmp instances", "sync folder instances"]
+    both = ["sync file instances", "sync folder instances"]
+    assert steps[:2] == [*parents, "rename tmp instances"]
+    assert sorted(steps[2:]) == both  # at the same time
     steps.clear()
     files.write(folder, "1.2.3", [b"content"])
-    assert steps == ["sync file tmp", "rename tmp instances", "sync folder instances"]
+    assert steps[0] == "rename tmp instances"
+    assert sorted(steps[1:]) == both
+
+
+def test_a_file_has_its_name_only_when_it_is_whole(folder: DataFolder) -> None:
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"one", b"two"):
+            assert not list((folder.root / "instances").glob("*/*"))
+            yield piece
+
+    assert folder.path(files.write(folder, "1.2.3", pieces()).path).read_bytes() == b"onetwo"
+
+
+@pytest.mark.parametrize("left", [b"", b"cont", bytes(7), b"contenT", b"content and more"])
+def test_what_a_power_cut_left_of_a_file_is_told_by_its_name(folder: DataFolder, left: bytes) -> None:
+    file = files.write(folder, "1.2.3", [b"content"])
+    folder.path(file.path).write_bytes(left)
+    with pytest.raises(FileAltered, match="not what was stored"):
+        files.read_back(folder, file.path)
+
+
+def test_a_file_whose_writer_died_is_made_durable_before_it_is_used(folder: DataFolder, steps: list[str]) -> None:
+    file = files.write(folder, "1.2.3", [b"content"])
+    steps.clear()
+    files.make_durable(folder, file.path)
+    assert sorted(steps) == ["sync file instances", "sync folder instances"]
+
+
+def test_a_write_is_possible_in_a_forked_process(folder: DataFolder) -> None:
+    files.write(folder, "1.2.3", [b"content"])
+    pid = os.fork()
+    if pid == 0:
+        files.write(folder, "1.2.3", [b"content"])
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(all_files(folder)) == 2
+
+
+def test_room_is_made_once_for_all_instances(folder: DataFolder, steps: list[str]) -> None:
+    files.make_room(folder)
+    assert steps == ["sync folder instances"]
+    steps.clear()
+    files.write(folder, "1.2.3", [b"content"])
+    assert sorted(steps[1:]) == ["sync file instances", "sync folder instances"]
+    files.make_room(folder)  # and again, with something in it
 
 
 def test_a_result_is_written_the_same_way(folder: DataFolder, steps: list[str]) -> None:
     stored_file = files.write(folder, "2.25.1", [b"content"], area="results")
-    assert steps[0] == "sync file tmp"
-    assert steps[-2:] == ["rename tmp results", "sync folder results"]
+    assert steps[:2] == ["sync folder results", "rename tmp results"]
+    assert sorted(steps[2:]) == ["sync file results", "sync folder results"]
     assert stored_file.path.startswith("results/")
 
 

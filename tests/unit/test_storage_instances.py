@@ -1,11 +1,17 @@
 """Instances are registered once, and a study becomes a job once for each revision."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as some
 
 from storage import Database, events, files, instances, queue, schema, studies
 from storage.errors import NotFound
+from storage.instances import Arrival
 from storage.records import Registration
 from storage.states import JobState, StudyState
 from tests import stored
@@ -216,3 +222,58 @@ def test_a_job_that_runs_is_not_overtaken(db: Database) -> None:
     first = stored.running(db, number=1)
     stored.queued(db, number=2)
     assert queue.get(db, first.job_id).state is JobState.RUNNING
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
+    """Two databases that hear of the same instances."""
+    with stored.opened(tmp_path_factory.mktemp("one")) as one, stored.opened(tmp_path_factory.mktemp("all")) as all_:
+        yield one, all_
+
+
+ROUNDS = count(1)
+ARRIVALS = some.lists(
+    some.tuples(
+        some.integers(1, 9),
+        some.integers(1, 3),
+        some.integers(1, 2),
+        some.sampled_from(["MR1", "MR2"]),
+        some.none() | some.integers(1, 5),
+    ),
+    unique_by=lambda each: each[:2],
+    min_size=1,
+)
+
+
+@examples(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=ARRIVALS, is_stable=some.booleans(), coming=ARRIVALS)
+def test_many_at_once_leave_the_rows_that_one_after_the_other_leaves(
+    pair: tuple[Database, Database], before: list[tuple], is_stable: bool, coming: list[tuple]
+) -> None:
+    def arrival(number: int, study: int, series: int, sender: str, expected: int | None) -> Arrival:
+        record = stored.instance(number, study=f"1.{study}.{round_}", sender=sender)
+        return Arrival(replace(record, series_instance_uid=f"1.{study}.{round_}.{series}"), expected)
+
+    def register(db: Database, arrivals: list[Arrival]) -> None:
+        for each in arrivals:
+            instances.register(
+                db, stored.folder(db), each.instance, expected_instances=each.expected_instances, now=NOW
+            )
+
+    round_ = next(ROUNDS)
+    early, late = ([arrival(*each) for each in drawn] for drawn in (before, coming))
+    for db in pair:
+        register(db, early)
+        for study in studies.receiving(db) if is_stable else []:
+            studies.mark_stable(db, study, "", 3, NOW)
+    register(pair[0], late)
+    known = instances.register_all(pair[1], late, NOW)
+    assert known == [
+        each for each in late if each.instance.sop_instance_uid in {e.instance.sop_instance_uid for e in early}
+    ]
+    for each in known:
+        register(pair[1], [each])
+    for table in (schema.studies, schema.series, schema.instances):
+        assert sorted(stored.rows(pair[0], table)) == sorted(stored.rows(pair[1], table))
+    told = [sorted((e.study_instance_uid or "", e.name, e.reason) for e in events.newest(db, 200)) for db in pair]
+    assert told[0] == told[1]

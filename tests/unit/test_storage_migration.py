@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import Database, DataFolder, answers, engine, outbox, queue, schema, studies
+from storage import Database, DataFolder, answers, engine, instances, outbox, queue, schema, studies
 from storage.records import Job
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState
 from tests import stored
@@ -68,6 +68,16 @@ def test_what_stood_keeps_standing(db: Database) -> None:
     }
     (report,) = outbox.standing_report(db, stored.queued(db, study="1.2.2", number=3))
     assert (report.job_id, report.kind) == (3, "sr_comprehensive")
+
+
+def test_what_stood_was_read_from_whatever_its_job_had_seen(db: Database) -> None:
+    """Nobody knows more of it: a rejected or moved instance of the study revokes it."""
+    assert {(row[0], row[1]) for row in stored.rows(db, schema.read_instances)} == {
+        (each.answer_id, instance.sop_instance_uid)
+        for uid in ("1.2.1", "1.2.2", "1.2.8")
+        for each in answers.of_study(db, uid)
+        for instance in instances.of_study(db, uid)
+    }
 
 
 def test_the_work_goes_on_and_a_new_answer_supersedes_the_old_one(db: Database) -> None:

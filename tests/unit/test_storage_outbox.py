@@ -103,6 +103,19 @@ def test_a_lost_result_that_comes_out_different_is_a_conflict(db: Database) -> N
         )
 
 
+def test_lost_pictures_that_come_out_different_are_taken_as_they_are(db: Database) -> None:
+    job = stored.running(db)
+    new = stored.encoded(db, job, 1, "pictures")
+    pictures = type(new)(**(vars(new) | {"sop_class_uid": "", "series_instance_uid": ""}))
+    answer = stored.answer(job, AnswerKind.NO_RESULT)
+    outbox.complete(db, stored.folder(db), job, answer, [pictures], [], {}, NOW)
+    stored.folder(db).path(pictures.path).unlink()
+    queue.retry(db, stored.folder(db), job.job_id, NOW)
+    again = type(new)(**(vars(pictures) | {"path": "results/aa/x", "sha256": "f" * 64, "size_bytes": 7}))
+    outbox.complete(db, stored.folder(db), stored.claimed(db), answer, [again], [], {}, NOW)
+    assert outbox.results_of_job(db, job.job_id) == [again]
+
+
 def test_deliveries_go_one_by_one_in_the_order_of_their_ordinals(db: Database) -> None:
     stored.reported(db)
     first = stored.taken(db)

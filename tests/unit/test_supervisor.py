@@ -83,14 +83,17 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made.stop(0.1)
 
 
-def test_the_door_closes_first_and_the_office_delivers_until_the_workers_have_ended(house: House) -> None:
+def test_the_door_closes_first_and_the_pages_last_and_the_office_delivers_until_the_workers_have_ended(
+    house: House,
+) -> None:
     house.start()
     house.stop(20)
     said = house.said()[len(house.parts) :]
     assert said[:2] == ["asked listener", "ended listener"]
     assert set(said[2:4]) == {"asked worker-1", "asked worker-2"}
     assert set(said[4:6]) == {"ended worker-1", "ended worker-2"}
-    assert said[6:] == ["asked office", "ended office"]
+    assert said[6:8] == ["asked office", "ended office"]
+    assert said[8:] == ["asked web", "ended web"]
 
 
 def test_what_does_not_stop_in_time_is_killed_and_stays_dead(house: House) -> None:

@@ -4,8 +4,9 @@ SQLite adds a column behind the constraints of a table, and changes no constrain
 rows wait in a copy meanwhile, and what refers to them is checked when the whole step is done.
 """
 
-import sqlalchemy as sa
 from alembic import op
+
+from storage.migrations.tables import made_anew
 
 revision = "0002"
 down_revision = "0001"
@@ -145,27 +146,10 @@ STAND_ALREADY = """
 def upgrade() -> None:
     """The newest job of each study that has results keeps standing; nobody knows its key any more."""
     op.execute("PRAGMA defer_foreign_keys = ON")
-    _made_anew("studies", STUDIES, "*, max(instances, 1)")
-    _made_anew("jobs", JOBS, "*, 0, 0, NULL")
+    made_anew("studies", STUDIES, "*, max(instances, 1)")
+    made_anew("jobs", JOBS, "*, 0, 0, NULL")
     for statement in ANSWERS:
         op.execute(statement)
     op.execute(STAND_ALREADY)
     op.execute("UPDATE jobs SET answer_id = (SELECT answer_id FROM answers WHERE answers.job_id = jobs.job_id)")
-    _made_anew("results", RESULTS, "*, (SELECT answer_id FROM answers WHERE answers.job_id = results_before.job_id)")
-
-
-def _made_anew(table: str, statements: tuple[str, ...], values: str) -> None:
-    """The table by these statements, with these values of each row that it had; numbers once given stay given."""
-    given = (
-        op.get_bind().execute(sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table}).scalar()
-    )
-    op.execute(f"CREATE TABLE {table}_before AS SELECT * FROM {table}")  # noqa: S608 (names of this module)
-    op.execute(f"DROP TABLE {table}")
-    for statement in statements:
-        op.execute(statement)
-    op.execute(f"INSERT INTO {table} SELECT {values} FROM {table}_before")  # noqa: S608
-    op.execute(f"DROP TABLE {table}_before")
-    if given is not None:
-        op.get_bind().execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": table})
-        given_again = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)")
-        op.get_bind().execute(given_again, {"name": table, "seq": given})
+    made_anew("results", RESULTS, "*, (SELECT answer_id FROM answers WHERE answers.job_id = results_before.job_id)")

@@ -1,0 +1,97 @@
+"""What happened, added up: each event once, in the order in which they came, however often the office is restarted.
+
+Events are the truth; the sums (storage/tallies.py) outlive them. What an event adds is decided by `added`.
+
+    studies_received                        deliveries{destination, outcome}
+    jobs_ended{state}                       series_refused{reason}
+    stage_s{stage, le}, stage_s_sum{stage}  predictions{band, scanner}, out_of_scope{scanner}
+    report_s{le}, report_s_sum              spread{le}, spread_sum     reader_words{word}
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from node.work.outcome import Outcome, PredictionOutcome
+from storage import Database, queue, studies, tallies
+from storage.errors import NotFound
+from storage.records import Event, Job
+from storage.states import JobState
+from storage.tallies import Counted
+
+READER = "tally"
+AT_ONCE = 500
+SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)  # upper bounds of the durations
+SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1)  # of the spread
+WORKED_OUT = {"job reported", "job skipped", "job kept", "job failed", "job done"}
+DELIVERED = {"delivery sent": "sent", "delivery committed": "committed", "delivery refused": "refused"}
+
+
+def count_events(db: Database) -> None:
+    """Add up what has happened since the last time."""
+    while True:
+        seen = tallies.unseen_events(db, READER, AT_ONCE)
+        counted = [(event.at, each) for event in seen for each in _of_event(db, event)]
+        if not tallies.add_events(db, READER, seen, counted) or len(seen) < AT_ONCE:
+            return
+
+
+def _of_event(db: Database, event: Event) -> Iterator[Counted]:
+    ends_work = event.name in WORKED_OUT and (event.before == JobState.RUNNING or event.name == "job reported")
+    job = _job(db, event) if ends_work else None
+    yield from added(event, job, _last_received(db, job) if job and event.name == "job reported" else None)
+
+
+def added(event: Event, job: Job | None, last_received_at: datetime | None) -> Iterator[Counted]:
+    """What an event adds to the sums. `job` is as it is now, of an event that ends its work, if it is still there."""
+    if event.name == "study receiving" and event.before is None:
+        yield "studies_received", {}, 1
+    elif event.name == "reader's word":
+        yield "reader_words", {"word": event.after or ""}, 1
+    elif event.name in DELIVERED:
+        yield "deliveries", {"destination": event.reason.partition(":")[0], "outcome": DELIVERED[event.name]}, 1
+    elif event.name in WORKED_OUT:
+        if event.before == JobState.RUNNING and job is not None:
+            yield from _of_work(Outcome.from_row(job.outcome) or Outcome())
+        if event.after != JobState.KEPT:
+            yield "jobs_ended", {"state": event.after or ""}, 1
+        if last_received_at is not None:
+            yield from _in_buckets("report_s", {}, max(0.0, (event.at - last_received_at).total_seconds()), SECONDS)
+
+
+def _of_work(outcome: Outcome) -> Iterator[Counted]:
+    """What a run of a worker found."""
+    for stage, seconds in outcome.timings_s.items():
+        yield from _in_buckets("stage_s", {"stage": stage}, seconds, SECONDS)
+    if outcome.selection is not None:
+        for each in outcome.selection.series:
+            if each.series_instance_uid != outcome.selection.chosen:
+                yield "series_refused", {"reason": each.reason}, 1
+    if outcome.prediction is not None:
+        yield from _of_prediction(outcome.prediction, outcome.scanner_name)
+
+
+def _of_prediction(prediction: PredictionOutcome, scanner: str) -> Iterator[Counted]:
+    if not prediction.scope.inside:
+        yield "out_of_scope", {"scanner": scanner}, 1
+        return
+    yield "predictions", {"band": prediction.band or "", "scanner": scanner}, 1
+    if prediction.spread is not None:
+        yield from _in_buckets("spread", {}, prediction.spread, SHARES)
+
+
+def _in_buckets(name: str, labels: Mapping[str, str], value: float, bounds: tuple[float, ...]) -> Iterator[Counted]:
+    """A histogram: how many fell between a bound and the one below it, and the sum of all."""
+    bound = next((f"{each:g}" for each in bounds if value <= each), "+Inf")
+    yield name, {**labels, "le": bound}, 1
+    yield f"{name}_sum", labels, value
+
+
+def _job(db: Database, event: Event) -> Job | None:
+    try:
+        return queue.get(db, event.job_id or 0)
+    except NotFound:  # retention was quicker
+        return None
+
+
+def _last_received(db: Database, job: Job) -> datetime:
+    return studies.get(db, job.study_instance_uid).last_received_at
