@@ -17,7 +17,7 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance demo web",
+        "notify offline conformance capacity demo web",
         "web": "config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
@@ -26,6 +26,7 @@ WALLS: rooms.Ways = {
         "observe": "config errors logs storage archive dicom dimse receive deliver work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
+        "capacity": "errors",
         "work": "config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
@@ -76,6 +77,7 @@ DOORS = {
     "joserfc": ("node/web/openid.py",),
     "httpx2": ("node/web/openid.py",),
     "nilearn": ("node/demo",),
+    "simpy": ("node/capacity/simulation.py",),
     "prometheus_client": ("node/observe/metrics.py",),
     "yaml": ("node/config_file.py",),
     "pydicom": ("node",),
