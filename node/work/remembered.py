@@ -108,12 +108,19 @@ def encode(prediction: Prediction, prediction_key: str, answer: str, job_id: int
 
 def find(folder: DataFolder, prediction_key: str, look: SeriesLook, model: ModelId) -> Found | None:
     """The newest prediction of this key that lies here whole; `look` and `model` are what the key was made of."""
-    for path in reversed(files.named(folder, _name(prediction_key), area="results")):
+    for path in reversed(_files(folder, prediction_key)):
         with suppress(FileAltered, UnsafePath, OSError, ValueError):
             files.read_back(folder, path)
             kept = _Remembered.model_validate_json(folder.path(path).read_bytes())
             return Found(_prediction(kept, look, model), kept.job_id)
     return None
+
+
+def _files(folder: DataFolder, prediction_key: str) -> list[str]:
+    try:
+        return files.named(folder, _name(prediction_key), area="results")
+    except FileNotFoundError:  # retention took one of them in this moment
+        return []
 
 
 def _parts(look: SeriesLook, predictor: Predictor, seed: bytes, software_version: str) -> Iterator[bytes]:
