@@ -11,6 +11,7 @@
 
     around it   service: the processes · process: what each does for itself · observe: facts for every reader
                 offline: the same without a service · conformance: the statement · cli, demo: for people
+                capacity: how many nodes are needed
     below it    dicom: encoding, no network · verdict, config, errors, logs, retry, patience · storage · model
 
 Every arrow is a row in the events table. Who may import whom: `node` imports `storage` and `model`, which never meet;

@@ -45,11 +45,22 @@ def room(module: str) -> str:
     return inside[0] if package == "node" and inside else package
 
 
-def imports() -> Iterator[Import]:
+@cache
+def imports() -> tuple[Import, ...]:
     """Every import of a module of ours by another, wherever it stands in the file."""
-    for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            yield from (Import(name, each) for each in _named(node) if each in modules())
+    return tuple(
+        Import(name, each)
+        for name, path in modules().items()
+        for node in ast.walk(parsed(path))
+        for each in _named(node)
+        if each in modules()
+    )
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """What stands in a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _named(node: ast.AST) -> Iterator[str]:
@@ -190,7 +201,7 @@ def _box(name: str, at: tuple[int, int], level: int) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Print the house, or write its picture."""
-    open_ways = ways(list(imports()))
+    open_ways = ways(imports())
     if arguments[:1] == ["--svg"]:
         Path(arguments[1]).write_text(picture(open_ways), encoding="utf-8")
     else:

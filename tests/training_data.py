@@ -42,6 +42,7 @@ STILL = replace(  # nothing in it is random but the batches and their variations
     architecture=TINY.architecture.model_copy(update={"dropout": 0.0}),
     finetuning=replace(TINY.finetuning, schedule=replace(TINY.finetuning.schedule, epochs=2)),
 )
+TOGETHER = replace(STILL, folds=2, pretraining=TINY.pretraining)  # batches of an odd number: 18 slices in two
 
 
 def head(random: np.random.Generator, label: int, size: int = SIZE) -> NDArray[np.uint8]:

@@ -2,8 +2,8 @@
 
 Everything random in an epoch comes from (seed, stage, epoch), so a run resumed at an epoch's end goes on as if it had
 never stopped, and a killed run loses one epoch at most. Batches, variations and masks are drawn for the whole
-batch on every process, each of which then takes its share, so the number of devices does not change what is learnt
-(up to rounding, the masks of dropout and the partners of mixup).
+batch on every process, each of which then takes its share and counts for as much, so the number of processes does not
+change what is learnt (up to rounding, the masks of dropout and the partners of mixup).
 """
 
 import copy
@@ -106,7 +106,7 @@ def fit(
     while state.epoch < schedule.epochs and not state.is_stale(patience):
         started = time.monotonic()
         loss = trainer.run_epoch(state)
-        numbers = {"loss": loss, **task.assess(state.kept())}
+        numbers = fabric.broadcast({"loss": loss, **task.assess(state.kept())})  # all stop at the same epoch
         state.finish_epoch(numbers | {"seconds": round(time.monotonic() - started, 2)}, patience)
         if fabric.is_global_zero:
             checkpoints.save(checkpoint, state.to_dict(optimizer, run.fingerprint))
@@ -142,11 +142,25 @@ def learning_rate(step: float, steps: float, warmup: float, batch_size: int, sch
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1e-9, steps - warmup)))
 
 
-def batches(count: int, batch_size: int, world_size: int, random: torch.Generator) -> list[NDArray[np.int64]]:
-    """A shuffled epoch as batches of nearly equal size; each divides by the world size, wrapping around if it must."""
+def batches(count: int, batch_size: int, random: torch.Generator) -> list[NDArray[np.int64]]:
+    """A shuffled epoch as batches of nearly equal size."""
     order = torch.randperm(count, generator=random).numpy()
-    parts = np.array_split(order, max(1, math.ceil(count / batch_size)))
-    return [np.resize(part, math.ceil(len(part) / world_size) * world_size) for part in parts]
+    return np.array_split(order, max(1, math.ceil(count / batch_size)))
+
+
+def share(count: int, rank: int, world_size: int) -> tuple[slice, float]:
+    """A process's part of a batch, and the weight with which the mean over the processes is that over the batch.
+
+    >>> share(5, 0, 2), share(5, 1, 2)
+    ((slice(0, 2, None), 0.8), (slice(2, 5, None), 1.2))
+
+    A process for which nothing is left takes a part that counts for nothing.
+
+    >>> share(1, 0, 2)
+    (slice(0, 1, None), 0.0)
+    """
+    start, stop = count * rank // world_size, count * (rank + 1) // world_size
+    return slice(start, max(stop, start + 1)), (stop - start) * world_size / count
 
 
 class _Epochs:
@@ -171,7 +185,7 @@ class _Epochs:
         """-> mean loss of the epoch, over all processes."""
         random = generator(self.run.seed, self.run.stage, state.epoch)
         torch.manual_seed(seed_of(self.run.seed, self.run.stage, state.epoch, self.fabric.global_rank))
-        epoch = batches(len(self.slices), self.schedule.batch_size, self.fabric.world_size, random)
+        epoch = batches(len(self.slices), self.schedule.batch_size, random)
         self.network.train()
         total = torch.zeros((), device=self.fabric.device)
         for number, batch in enumerate(epoch):
@@ -187,12 +201,11 @@ class _Epochs:
         device, size = self.fabric.device, self.slices.pixels.shape[-1]
         variations = augment.draw(self.task.augmentation, self.mirrored[batch], size, random)
         drawn = self.task.draw(len(batch), random)
-        share = len(batch) // self.fabric.world_size
-        start, stop = share * self.fabric.global_rank, share * (self.fabric.global_rank + 1)
-        numbers = batch[start:stop]
+        own, weight = share(len(batch), self.fabric.global_rank, self.fabric.world_size)
+        numbers = batch[own]
         pixels = torch.from_numpy(self.slices.take(numbers)).to(device)
-        images = augment.apply(pixels, variations.part(start, stop).to(device))
-        loss = self.task.loss(self.network, images, torch.from_numpy(numbers), drawn[start:stop].to(device))
+        images = augment.apply(pixels, variations.part(own.start, own.stop).to(device))
+        loss = weight * self.task.loss(self.network, images, torch.from_numpy(numbers), drawn[own].to(device))
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(

@@ -23,13 +23,14 @@ from model import network as networks
 from model.bundle import Bundle
 from model.classifier import SecondOrderClassifier
 from model.manifest import Subjects, Thresholds
-from model.training import calibrate, checkpoints, crossval, report
+from model.training import calibrate, checkpoints, crossval, loop, report
 from model.training.calibrate import Calibration
 from model.training.crossval import Plan
 from model.training.datasets import Dataset, Slices
-from model.training.errors import ResumeError
+from model.training.errors import NoTrainingData, ResumeError
 from model.training.evaluate import evaluate
 from model.training.export import to_bundle
+from model.training.hardware import agree
 from model.training.predictions import Predictions
 from model.training.recipes import Recipe
 from model.training.report import Results
@@ -38,18 +39,27 @@ RECIPE, DATA, CALIBRATION, WEIGHTS = "recipe.json", "data.json", "calibration.js
 
 
 def begin(plan: Plan, dataset: Dataset) -> None:
-    """Claim the folder for this recipe. Raises ResumeError when another run lies there, or this one and no `resume`."""
+    """Claim the folder for this recipe.
+
+    Raises ResumeError when another run lies there, this one and no `resume`, or when not every process sees the folder;
+    NoTrainingData when not every process has the same images.
+    """
     mine = plan.folder / RECIPE
     if mine.exists() and not plan.resume:
         raise ResumeError(f"{plan.folder}: holds a run already; resume it, or choose another folder")
     if mine.exists() and read_recipe(plan.folder).choices != plan.recipe.choices:
         raise ResumeError(f"{plan.folder}: holds a run of another recipe; choose another folder")
+    slices = dataset.slices
+    if not agree(plan.fabric, loop.seed_of(checkpoints.fingerprint(slices.known, slices.subjects.tolist()))):
+        raise NoTrainingData(f"{dataset.found.root}: does not hold the same images on every machine")
     plan.fabric.barrier()  # no process looks for a run after another has begun this one
     if plan.fabric.is_global_zero:
         checkpoints.write_json(mine, plan.recipe.to_dict())
         seen = crossval.already_seen(plan.encoder, dataset.slices.label_of)
         checkpoints.write_json(plan.folder / DATA, dataset.summary | {"subjects_seen_in_pretraining": seen})
     plan.fabric.barrier()
+    if not agree(plan.fabric, int(mine.exists()) and loop.seed_of(checkpoints.file_hash(mine))):
+        raise ResumeError(f"{plan.folder}: is not the same folder on every machine; put it where all can reach it")
 
 
 def out_of_fold(folder: Path) -> Predictions:

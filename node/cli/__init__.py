@@ -27,6 +27,7 @@ for _name in (
     "model",
     "training",
     "conformance",
+    "capacity",
     "demo",
 ):
     import_module(f"node.cli.{_name}").register(app)

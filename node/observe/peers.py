@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from node.config import Settings
+from node.config import Destination, Settings
 from node.observe.jobs import destinations
 from storage import Database, DataFolder, backlog, tallies
 from storage.records import Tally
@@ -20,6 +20,7 @@ HABIT = timedelta(weeks=4)
 KNOWN_AFTER = timedelta(weeks=1)
 SEEN = ("associations", "echoes", "received_instances")
 AN_HOUR = timedelta(hours=1)
+NO_OFFICE = "the office does not run: nothing is sent"
 _WAITING = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
@@ -49,10 +50,10 @@ class Sender:
 
 @dataclass(frozen=True)
 class Receiver:
-    """A destination of results."""
+    """A destination of results, or who hears of them by HL7."""
 
     name: str
-    ae_title: str
+    ae_title: str | None  # None: HL7 v2
     where: str
     acknowledged_at: datetime | None
     sent_today: int
@@ -138,7 +139,7 @@ def _receivers(settings: Settings, folder: DataFolder, db: Database, now: dateti
     last = {(each.labels["destination"], each.labels["outcome"]): each.at for each in tallies.totals(db, "deliveries")}
     troubles, waits = destinations(folder), backlog.of_destinations(db)
     found = []
-    for each in settings.destinations:
+    for each in settings.receivers:
         own = [tally for tally in recent if tally.labels["destination"] == each.name]
         sent = [tally for tally in own if tally.labels["outcome"] == "sent"]
         waiting = [waits[each.name, state] for state in _WAITING if (each.name, state) in waits]
@@ -146,13 +147,13 @@ def _receivers(settings: Settings, folder: DataFolder, db: Database, now: dateti
         found.append(
             Receiver(
                 name=each.name,
-                ae_title=each.ae_title,
+                ae_title=each.ae_title if isinstance(each, Destination) else None,
                 where=f"{each.host}:{each.port}",
                 acknowledged_at=last.get((each.name, "sent")),
                 sent_today=_sum(sent, day),
                 sent_week=_sum(sent, week),
                 refused_week=_sum([tally for tally in own if tally.labels["outcome"] == "refused"], week),
-                trouble=troubles.get(each.name, ""),
+                trouble=troubles.get(each.name, "" if troubles else NO_OFFICE),
                 backlog=sum(wait.count for wait in waiting),
                 oldest_s=_age_s(min((wait.since for wait in waiting), default=None), now),
                 unproved=unproved.count if unproved else 0,

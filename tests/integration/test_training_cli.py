@@ -1,9 +1,6 @@
 """The command line of training, from folders of images to a bundle that the node loads and an evaluation of it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -168,25 +165,3 @@ def test_a_dicom_study_can_be_pretrained_on_and_refused_series_say_why(tmp_path:
     factories.write(factories.mr_series(None, plane="sagittal", **shape), tmp_path / "study")
     told = json.loads(run("data", tmp_path / "study", "--cache", tmp_path / "cache", "--json").stdout)
     assert (told["subjects"], told["slices"]) == (1, 61)
-
-
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    """torchrun with two processes on the CPU: the same global batches, so nearly the same weights."""
-    table = training_data.table(tmp_path / "data", [0, 1] * 4)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    common = ["model", "finetune", str(table), "--recipe", f"{RECIPES}:STILL", "--cache", str(tmp_path / "cache")]
-    common += ["--device", "cpu"]
-    for launcher, name, devices in (
-        ([sys.executable, "-m", "node"], "one", 1),
-        (
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "node"],
-            "two",
-            2,
-        ),
-    ):
-        command = [*launcher, *common, "--devices", str(devices), "--out", str(tmp_path / name)]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
-        assert result.returncode == 0, result.stderr[-3000:]
-    one, two = (load_file(tmp_path / name / "final" / "weights.safetensors") for name in ("one", "two"))
-    for parameter, value in one.items():
-        np.testing.assert_allclose(two[parameter], value, atol=2e-3, err_msg=parameter)

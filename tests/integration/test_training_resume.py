@@ -7,15 +7,17 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from model.training import checkpoints, crossval, datasets, pipeline, sources
 from model.training.crossval import Plan
 from model.training.datasets import Dataset
-from model.training.errors import Diverged, ResumeError
+from model.training.errors import Diverged, NoTrainingData, ResumeError
 from model.training.hardware import start
 from model.training.loop import Numbers
 from model.training.recipes import Recipe
@@ -87,6 +89,29 @@ def test_a_folder_with_a_run_in_it_is_not_overwritten(dataset: Dataset, tmp_path
     pipeline.begin(plan(tmp_path / "run", resume=True), dataset)
     with pytest.raises(ResumeError, match="another recipe"):
         pipeline.begin(plan(tmp_path / "run", replace(AVERAGED, seed=8), resume=True), dataset)
+
+
+class OnTwoMachines(Fabric):
+    """Stands for a second machine, which answers otherwise in the vote of this number."""
+
+    def __init__(self, differs_in: int) -> None:
+        super().__init__(accelerator="cpu", devices=1)
+        self.votes, self.differs_in = 0, differs_in
+
+    def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> torch.Tensor:
+        self.votes += 1
+        return torch.stack([data, data + 1 if self.votes == self.differs_in else data])
+
+
+@pytest.mark.parametrize(
+    ("vote", "error", "said"), [(1, NoTrainingData, "the same images"), (2, ResumeError, "the same folder")]
+)
+def test_machines_that_do_not_see_the_same_do_not_begin(
+    dataset: Dataset, tmp_path: Path, vote: int, error: type[Exception], said: str
+) -> None:
+    pipeline.begin(Plan(OnTwoMachines(differs_in=0), AVERAGED, tmp_path / "first"), dataset)
+    with pytest.raises(error, match=f"{said} on every machine"):
+        pipeline.begin(Plan(OnTwoMachines(differs_in=vote), AVERAGED, tmp_path / "second"), dataset)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 5000])

@@ -75,6 +75,7 @@ def test_pictures_volumes_and_studies_are_answered_in_one_call(folder: Path, mr_
         assert np.ptp(np.asarray(image)) > 100
 
 
+@pytest.mark.slow
 def test_a_study_gets_the_numbers_that_the_node_would_report(folder: Path, mr_folder: Path) -> None:
     from node.config import SelectionSettings
     from node.series.choice import seed
@@ -161,6 +162,7 @@ def test_what_a_user_can_mend_is_one_message_and_exit_code_2(
     assert isinstance(done.exception, SystemExit)
 
 
+@pytest.mark.slow
 def test_the_command_is_one_process_that_leaves_no_traceback(folder: Path) -> None:
     command = [sys.executable, "-m", "node", "predict", "nowhere.png", "--bundle", "bundle"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)

@@ -180,6 +180,13 @@ def test_a_destination_shows_its_backlog_what_it_took_and_its_trouble(db: Databa
     assert (pacs.sent_today, pacs.sent_week, pacs.acknowledged_at) == (1, 1, after(10))
 
 
+def test_where_no_office_runs_nothing_is_in_order_and_who_hears_by_hl7_is_shown_too(db: Database) -> None:
+    settings = Settings(destinations=SETTINGS.destinations, hl7=[{"name": "ris", "host": "127.0.0.1", "port": 2575}])
+    pacs, ris = peers.of_peers(settings, stored.folder(db), db, NOW).receivers
+    assert (pacs.trouble, ris.trouble) == (peers.NO_OFFICE, peers.NO_OFFICE)
+    assert (ris.name, ris.ae_title, ris.where) == ("ris", None, "127.0.0.1:2575")
+
+
 # --- sums of what happened
 
 

@@ -336,10 +336,15 @@ def test_pages_with_unusual_numbers_can_be_drawn() -> None:
 
 
 def test_a_page_of_many_skipped_series_ends_with_how_many_more() -> None:
-    verdicts = [reports.Verdict(series_number=number) for number in range(100)]
+    verdicts = [reports.Verdict(series_number=number, detail=chr(0x100 + number)) for number in range(100)]
     page = summary.skipped_picture("no T1", verdicts)
     assert page.shape[1] == 1024
     assert 900 < page.shape[0] <= 1024
+
+
+def test_a_page_of_series_that_were_skipped_for_one_reason_says_it_once() -> None:
+    alike = [reports.Verdict(series_number=number) for number in range(100)]
+    assert summary.skipped_picture("no T1", alike).shape[0] <= summary.skipped_picture("no T1", alike[:5]).shape[0]
 
 
 def test_the_curve_has_its_highest_point_where_the_probability_has() -> None:

@@ -21,6 +21,8 @@ BUILD_AND_HASH = """
 import hashlib, sys, time
 from tests import reports
 from tests.factories import mr_series
+
+pytestmark = pytest.mark.slow  # each test encodes, or reads and judges, whole results
 time.sleep(float(sys.argv[1]))
 series = mr_series(slices=6, rows=32, columns=32)
 how = reports.context(parametric_map=True, capture_skipped=True)

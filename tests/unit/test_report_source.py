@@ -22,6 +22,8 @@ from node.report.source import CARRIED, TYPE_2, carried, encoded, keep_bytes, wr
 from tests import reports
 from tests.factories import mr_series, write
 
+pytestmark = pytest.mark.slow  # each test encodes, or reads and judges, whole results
+
 KANJI = "Yamada^Tarou=山田^太郎=やまだ^たろう".encode("iso2022_jp")
 HANGUL = b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf"
 NAMES: dict[str, tuple[bytes | None, bytes]] = {

@@ -21,6 +21,8 @@ from node.report.template import MEASUREMENTS, concept, items
 from tests import reports
 from tests.factories import mr_series
 
+pytestmark = pytest.mark.slow  # each test encodes, or reads and judges, whole results
+
 SERIES = mr_series(slices=4, rows=16, columns=16)
 Break = Callable[[Dataset], object]
 

@@ -58,3 +58,12 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
         start("cuda", 99)
     with pytest.raises(DeviceError, match="auto, cpu or cuda"):
         start("abacus")
+
+
+def test_torchrun_says_how_many_processes_there_are_and_is_not_contradicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("LOCAL_WORLD_SIZE", "99"), ("WORLD_SIZE", "297")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match="99 processes on 3 machines, not 4 on 1"):
+        start("cpu", 4)
+    with pytest.raises(DeviceError, match="99 CUDA devices are wanted"):
+        start("cuda")
