@@ -229,9 +229,10 @@ def _lose(connection: sa.Connection, before: Instance, instance: Instance, now: 
 def _note_rejections(connection: sa.Connection, note: Instance, rejects: Rejects, now: datetime) -> None:
     if not rejects.instances:
         return
-    uid = note.sop_instance_uid
+    uid, sender = note.sop_instance_uid, note.calling_ae_title
     for study in rejections.note(connection, uid, rejects):
-        _reject(connection, study, f"{note.calling_ae_title} sent the rejection note {uid}", now)
+        _reject(connection, study, f"{sender} sent the rejection note {uid}", now)
+    withdrawals.withdraw_rejected(connection, uid, f"{sender} rejected its report by the note {uid}", now)
 
 
 def _reject(connection: sa.Connection, study_instance_uid: str, why: str, now: datetime) -> None:

@@ -8,6 +8,7 @@ delivery is acknowledged and proved, FAILED when all came to an end and a destin
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from storage import answers, events, moves, proof_requests, queue, retraction
 from storage import results as stored_results
 from storage.answers import NewAnswer
-from storage.due import is_due
+from storage.due import is_due, moment
 from storage.engine import Database
 from storage.errors import InvalidTransition
 from storage.folder import DataFolder
@@ -203,7 +204,15 @@ def counts(db: Database) -> dict[tuple[str, DeliveryState], int]:
 
 
 def _next(connection: sa.Connection, destination: str, now: datetime) -> Delivery | None:
+    row = connection.execute(_next_to(), {"destination": destination, **moment(now)}).one_or_none()
+    return None if row is None else Delivery(**row._asdict())
+
+
+@cache
+def _next_to() -> sa.Select[Any]:
+    """The query for it, made once: it is asked many times a second, and to make it takes longer than to run it."""
     earlier = table.alias("earlier")
+    destination: sa.BindParameter[str] = sa.bindparam("destination")
     overtakes = sa.exists().where(
         earlier.c.destination == destination,
         earlier.c.study_instance_uid == table.c.study_instance_uid,
@@ -211,14 +220,14 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
         sa.tuple_(earlier.c.job_id, earlier.c.ordinal) < sa.tuple_(table.c.job_id, table.c.ordinal),
     )
     held_back, calls_back = _is_of_answer(AnswerState.KEPT, *TAKEN_BACK), retraction.was_retracted(table)
-    query = (
+    return (
         sa.select(*_DELIVERY)
         .join(jobs, jobs.c.job_id == table.c.job_id)
         .where(
             table.c.destination == destination,
             one_of(table.c.state, _UNSENT),
             table.c.state == DeliveryState.PENDING,
-            is_due(table, now),
+            is_due(table),
             none_of(SwitchName.SENDING, SwitchName.DRAIN),
             sa.or_(
                 sa.and_(jobs.c.state.in_([JobState.REPORTED, JobState.SKIPPED]), sa.or_(~held_back, calls_back)),
@@ -229,8 +238,6 @@ def _next(connection: sa.Connection, destination: str, now: datetime) -> Deliver
         .order_by(table.c.job_id, table.c.ordinal, table.c.delivery_id)
         .limit(1)
     )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Delivery(**row._asdict())
 
 
 def plan(db: Database, connection: sa.Connection, job: Job, new: NewDelivery, ordinal: int, now: datetime) -> None:

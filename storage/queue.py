@@ -7,12 +7,13 @@ whoever holds an older key writes nothing.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from storage import answers, events, moves, proof_requests, retraction, withdrawals
-from storage.due import LONGEST_WAIT, is_due
+from storage.due import LONGEST_WAIT, is_due, moment
 from storage.engine import Database
 from storage.errors import InvalidTransition, LeaseLost
 from storage.folder import DataFolder
@@ -228,12 +229,19 @@ def held(connection: sa.Connection, job: Job) -> Job:
 
 
 def _next(connection: sa.Connection, now: datetime) -> Job | None:
+    row = connection.execute(_next_query(), moment(now)).one_or_none()
+    return None if row is None else Job(**row._asdict())
+
+
+@cache
+def _next_query() -> sa.Select[Any]:
+    """Made once, as that of `outbox`."""
     running = jobs.alias("running")
-    query = (
+    return (
         sa.select(*columns(jobs, Job))
         .where(
             one_of(jobs.c.state, [JobState.QUEUED]),
-            is_due(jobs, now),
+            is_due(jobs),
             none_of(SwitchName.DRAIN),
             ~sa.exists().where(
                 running.c.study_instance_uid == jobs.c.study_instance_uid,
@@ -243,8 +251,6 @@ def _next(connection: sa.Connection, now: datetime) -> Job | None:
         .order_by(of_row(jobs).desc(), jobs.c.early, jobs.c.job_id)
         .limit(1)
     )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Job(**row._asdict())
 
 
 def _version(job: Job) -> sa.ScalarSelect[int]:

@@ -1,4 +1,5 @@
-"""Answers that are taken back: by an operator, or because what they were read from is not what it was.
+"""Answers that are taken back: by an operator, by whoever rejects their report in the PACS, or because what they were
+read from is not what it was.
 
 Nothing more of such an answer is sent; what was sent is called back by a rejection note (`notes`).
 """
@@ -48,6 +49,29 @@ def revoke_changed(connection: sa.Connection, study_instance_uid: str, now: date
     if row is not None:
         reason = "an instance that it was read from was rejected, moved or replaced"
         take_back(connection, Answer(**row._asdict()), AnswerState.REVOKED, reason, now)
+
+
+def withdraw_rejected(connection: sa.Connection, note_instance_uid: str, reason: str, now: datetime) -> None:
+    """Withdraw the answers that stand and whose report this rejection note lists: somebody found them wrong."""
+    query = (
+        sa.select(*columns(answers, Answer))
+        .join(results, results.c.answer_id == answers.c.answer_id)
+        .join(
+            rejections,
+            sa.and_(
+                rejections.c.sop_instance_uid == results.c.sop_instance_uid,
+                rejections.c.study_instance_uid == answers.c.study_instance_uid,
+            ),
+        )
+        .where(
+            rejections.c.note_instance_uid == note_instance_uid,
+            one_of(answers.c.state, [AnswerState.STANDING]),
+            results.c.kind.startswith("sr_", autoescape=True),
+        )
+        .distinct()
+    )
+    for row in connection.execute(query).all():
+        take_back(connection, Answer(**row._asdict()), AnswerState.WITHDRAWN, reason, now)
 
 
 def has_changed(connection: sa.Connection, answer: Answer) -> bool:

@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
+    KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     StorageCommitmentPushModel,
@@ -34,7 +35,9 @@ STORAGE = (
     Comprehensive3DSRStorage,
     BasicTextSRStorage,
     ParametricMapStorage,
+    KeyObjectSelectionDocumentStorage,
 )
+REJECTION_TITLES = {"113001", "113037", "113038", "113039"}  # CID 7011, scheme DCM
 
 
 @dataclass
@@ -67,6 +70,24 @@ class Destination:
         """How many instances of each modality it has."""
         first = dict(reversed(self.stored))
         return Counter(str(dcmread(BytesIO(content), force=True).Modality) for content in first.values())
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """What it has, by UID."""
+        return {uid: dcmread(BytesIO(content), force=True) for uid, content in reversed(self.stored)}
+
+    @property
+    def notes(self) -> list[Dataset]:
+        """The rejection notes that it got, in order."""
+        found = self.datasets
+        return [found[uid] for uid in self.uids if is_rejection_note(found[uid])]
+
+    @property
+    def shown(self) -> set[str]:
+        """What its users see: all but the notes and what they list, as IHE IOCM has an image manager do it."""
+        notes = self.notes
+        gone = {uid for note in notes for uid in rejected_by(note)} | {str(note.SOPInstanceUID) for note in notes}
+        return set(self.uids) - gone
 
     def _store(self, event: evt.Event) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
@@ -112,6 +133,24 @@ class Destination:
 
     def _opened(self, event: evt.Event) -> None:
         self.associations += 1
+
+
+def is_rejection_note(dataset: Dataset) -> bool:
+    """A Key Object Selection whose title says that what it lists is not to be used."""
+    if dataset.get("Modality") != "KO":
+        return False
+    (title,) = dataset.ConceptNameCodeSequence
+    return title.CodingSchemeDesignator == "DCM" and title.CodeValue in REJECTION_TITLES
+
+
+def rejected_by(note: Dataset) -> set[str]:
+    """The SOP Instance UIDs that a note lists as its evidence."""
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in note.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
 
 
 def _item(sop_class: str, uid: str, reason: int | None = None) -> Dataset:

@@ -29,6 +29,7 @@ from node.work.outcome import Outcome
 from storage import Database, answers, files, instances, outbox, queue, studies
 from storage.answers import NewAnswer, generation, recalled
 from storage.records import Answer, Instance, Registration, Result
+from storage.rejections import Rejects
 from storage.states import AnswerKind, AnswerState, JobState
 from tests import stored
 from tests.stored import NOW
@@ -93,23 +94,34 @@ class Hospital:
         """These instances come in; how many of them are new. A `patient` is a corrected one, by an archive's word."""
         return sum(self._receive(study, name, sender, expected, patient) for name in names)
 
-    def _receive(self, study: str, name: Name, sender: str, expected: int | None, patient: str) -> bool:
-        series, number = name
-        uid = f"{study}.{SERIES.index(series) + 1}.{number}"
-        file = files.write(stored.folder(self.db), uid, [f"{series} {number} of {study}{patient}".encode()])
-        record = Instance(
+    def reject(self, study: str, names: Sequence[Name]) -> None:
+        """A rejection note about these instances comes in, before or after them."""
+        uids = {uid_of(study, name) for name in names}
+        note = self._stored(study, f"{study}.8.{_digest(*sorted(uids))[:8]}", "KO", "ARCHIVE", "a note")
+        rejects = Rejects("113001", {study: uids})
+        now = self.clock.now()
+        instances.register(self.db, stored.folder(self.db), note, expected_instances=None, now=now, rejects=rejects)
+
+    def _stored(self, study: str, uid: str, modality: str, sender: str, content: str) -> Instance:
+        file = files.write(stored.folder(self.db), uid, [content.encode()])
+        return Instance(
             sop_instance_uid=uid,
             sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
             series_instance_uid=uid.rpartition(".")[0],
             study_instance_uid=study,
             transfer_syntax_uid="1.2.840.10008.1.2.1",
-            modality="SR" if series == "report" else "MR",
+            modality=modality,
             path=file.path,
             sha256=file.sha256,
             size_bytes=file.size_bytes,
             calling_ae_title=sender,
             received_at=self.clock.now(),
         )
+
+    def _receive(self, study: str, name: Name, sender: str, expected: int | None, patient: str) -> bool:
+        series, number = name
+        content = f"{series} {number} of {study}{patient}"
+        record = self._stored(study, uid_of(study, name), "SR" if series == "report" else "MR", sender, content)
         said = instances.register(
             self.db,
             stored.folder(self.db),
@@ -119,7 +131,7 @@ class Hospital:
             newest_counts=bool(patient),
         )
         if said in (Registration.DUPLICATE, Registration.CONFLICT):
-            files.discard(stored.folder(self.db), self.db, file.path)
+            files.discard(stored.folder(self.db), self.db, record.path)
         return said is Registration.NEW
 
     def wait(self, seconds: float, *, step_s: float | None = None, work: bool = True) -> None:
@@ -207,6 +219,11 @@ class _Child:
             size_bytes=file.size_bytes,
         )
         return Outgoing(result=result, destinations=("pacs",))
+
+
+def uid_of(study: str, name: Name) -> str:
+    """The SOP Instance UID of an instance of the exam."""
+    return f"{study}.{SERIES.index(name[0]) + 1}.{name[1]}"
 
 
 def _answer(task: Task) -> NewAnswer:

@@ -35,7 +35,7 @@ from storage.states import DeliveryState
 
 log = structlog.get_logger()
 
-TICK_S = 0.1
+TICK_S = 0.05
 STEPS_WITHIN_TIMEOUT = 8  # connecting, associating, sending, releasing: each may take a timeout
 
 

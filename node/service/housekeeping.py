@@ -62,7 +62,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
     watch = CompletenessWatch(settings, folder, db, fetching=fetching)
     clock = SteadyClock(folder.path("locks/clock"))
     found = [
-        Act("completeness", 0.25, watch.look),
+        Act("completeness", 0.1, watch.look),
         Act("rejection notes", 2, Recall(settings, folder, db).look),
         Act("leases", 10, lambda: give_back_leases(settings, db, clock)),
         Act("unconfigured destinations", 600, lambda: refuse_unconfigured(db, settings, _now())),

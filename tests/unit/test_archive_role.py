@@ -42,9 +42,9 @@ def published(db: Database, study: str) -> Job:
     job = stored.claimed(db)
     read = {each.sop_instance_uid: each.sha256 for each in instances.readable(db, study, job.revision)}
     new = replace(stored.answer(job), read=read)
-    result = stored.encoded(db, job, 1, "sr_text")
-    delivery = NewDelivery(result.sop_instance_uid, "pacs")
-    return outbox.complete(db, stored.folder(db), job, new, [result], [delivery], {}, NOW)
+    results = [stored.encoded(db, job, ordinal, kind) for ordinal, kind in enumerate(("overlay", "sr_text"))]
+    deliveries = [NewDelivery(each.sop_instance_uid, "pacs") for each in results]
+    return outbox.complete(db, stored.folder(db), job, new, results, deliveries, {}, NOW)
 
 
 def states(db: Database, study: str) -> list[AnswerState]:
@@ -139,6 +139,48 @@ def test_what_a_note_rejects_is_not_read_and_not_answered_from(db: Database, ser
     assert studies.get(db, study).revision == 2
     assert instances.find(db, series[0].SOPInstanceUID) is not None  # kept, until retention takes the study
     assert "instances rejected" in [each.name for each in events.of_study(db, study)]
+
+
+def test_a_note_about_our_own_report_withdraws_its_answer(db: Database, series: list[Dataset]) -> None:
+    for each in series:
+        arrives(db, each)
+    study = str(series[0].StudyInstanceUID)
+    job = published(db, study)
+    assert arrives(db, rejection_notes.note([own(db, job, "sr_text")])) is Receipt.STORED
+    (answer,) = answers.of_study(db, study)
+    assert answer.state is AnswerState.WITHDRAWN
+    assert "ARCHIVE rejected its report" in answer.reason
+    assert queue.get(db, job.job_id).state is JobState.CANCELLED  # nothing of it had been sent
+    assert readable(db, study) == {each.SOPInstanceUID for each in series}
+    queued = studies.mark_stable(db, studies.get(db, study), "nothing came for 60 s", 3, NOW)
+    assert queued is not None
+    known = replace(stored.answer(queued), key=answer.key, is_known=True)
+    again = outbox.complete(db, stored.folder(db), stored.claimed(db), known, [], [], {}, NOW)
+    assert again.state is JobState.SKIPPED  # it is never given again
+
+
+def test_a_note_about_a_picture_of_ours_or_a_report_of_another_study_withdraws_nothing(
+    db: Database, series: list[Dataset]
+) -> None:
+    for each in series:
+        arrives(db, each)
+    study = str(series[0].StudyInstanceUID)
+    job = published(db, study)
+    elsewhere = own(db, job, "sr_text")
+    elsewhere.StudyInstanceUID = OTHER
+    for each in (own(db, job, "overlay"), elsewhere):
+        arrives(db, rejection_notes.note([each]))
+    assert states(db, study) == [AnswerState.STANDING]
+
+
+def own(db: Database, job: Job, kind: str) -> Dataset:
+    """A result of this kind, as far as a note names it."""
+    found = {each.kind: each for each in outbox.results_of_job(db, job.job_id)}[kind]
+    named = Dataset()
+    named.SOPClassUID, named.SOPInstanceUID = found.sop_class_uid, found.sop_instance_uid
+    named.StudyInstanceUID, named.SeriesInstanceUID = job.study_instance_uid, found.series_instance_uid
+    named.PatientName, named.PatientID = "Muster^Erika", "1"
+    return named
 
 
 def test_a_note_that_comes_first_rejects_what_comes_later(db: Database, series: list[Dataset]) -> None:

@@ -84,16 +84,15 @@ def check_what_stands(hospital: Hospital, exam: list[Name], patient: str = "") -
         assert hospital.content(answer)[-len(content) :] == content
 
 
-def check_what_was_sent(hospital: Hospital) -> None:
+def check_what_was_sent(hospital: Hospital, *ended: AnswerState) -> None:
     """Each published answer once, and nothing of one that was not published."""
     uids = [uid for _, uid in hospital.sent]
     assert len(set(uids)) == len(uids)
     every = answers.of_study(hospital.db, STUDY)
-    assert {each.state for each in every} <= {AnswerState.STANDING, AnswerState.SUPERSEDED, AnswerState.DISCARDED}
+    assert {each.state for each in every} <= {AnswerState.STANDING, AnswerState.DISCARDED, *ended}
     published = [each for each in every if each.state is not AnswerState.DISCARDED]
     assert {uid.rsplit(".", 2)[0] for uid in uids} <= {f"{STUDY}.9.{int(each.key[:12], 16)}" for each in published}
-    ended = {JobState.DONE, JobState.SKIPPED, JobState.CANCELLED}
-    assert {job.state for job in queue.listing(hospital.db)} <= ended
+    assert {job.state for job in queue.listing(hospital.db)} <= {JobState.DONE, JobState.SKIPPED, JobState.CANCELLED}
 
 
 @pytest.mark.slow
@@ -105,7 +104,7 @@ def test_however_an_exam_arrives_what_stands_is_that_of_the_whole(data: st.DataO
         come(hospital, plan)
         quiet_down(hospital)
         check_what_stands(hospital, exam)
-        check_what_was_sent(hospital)
+        check_what_was_sent(hospital, AnswerState.SUPERSEDED)
         sent = len(hospital.sent)
         hospital.arrive(STUDY, exam, sender="ARCHIVE")  # all of it again
         quiet_down(hospital)
@@ -125,7 +124,7 @@ def test_an_exam_without_pauses_longer_than_the_quiet_period_has_one_answer(
             hospital.wait(arrival.pause_s, work=arrival.worker != "sleeps")
         quiet_down(hospital)
         check_what_stands(hospital, exam)
-        check_what_was_sent(hospital)
+        check_what_was_sent(hospital, AnswerState.SUPERSEDED)
         every = answers.of_study(hospital.db, STUDY)
         assert [each.state for each in every if each.state is not AnswerState.DISCARDED] == [AnswerState.STANDING]
 
@@ -139,7 +138,7 @@ def test_results_that_go_out_at_once_end_with_the_same_answer(data: st.DataObjec
         come(hospital, plan)
         quiet_down(hospital)
         check_what_stands(hospital, exam)
-        check_what_was_sent(hospital)
+        check_what_was_sent(hospital, AnswerState.SUPERSEDED)
 
 
 @pytest.mark.slow
@@ -159,7 +158,26 @@ def test_a_name_that_its_archive_corrects_ends_with_the_answer_of_the_right_name
                 hospital.work(dies=True)
         quiet_down(hospital)
         check_what_stands(hospital, exam, " Right^Name")
-        check_what_was_sent(hospital)
+        check_what_was_sent(hospital, AnswerState.SUPERSEDED)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), exam=exams)
+def test_whenever_instances_are_rejected_what_stands_is_that_of_the_rest(data: st.DataObject, exam: list[Name]) -> None:
+    """The notes come before, between or after what they reject, which may come again after them."""
+    rejected = data.draw(st.lists(st.sampled_from(exam), max_size=len(exam) - 1, unique=True))
+    plan = data.draw(arrivals(exam, (0.2, SHORT, QUIET, OVER)))
+    notes = data.draw(st.lists(st.integers(0, len(plan)), min_size=len(rejected), max_size=len(rejected)))
+    with Hospital() as hospital:
+        for place in range(len(plan) + 1):
+            for name in [each for each, at in zip(rejected, notes, strict=True) if at == place]:
+                hospital.reject(STUDY, [name])
+                hospital.wait(data.draw(st.sampled_from((0.2, QUIET, OVER))))
+            come(hospital, plan[place : place + 1])
+        quiet_down(hospital)
+        check_what_stands(hospital, [each for each in exam if each not in rejected])
+        check_what_was_sent(hospital, AnswerState.SUPERSEDED, AnswerState.REVOKED)
 
 
 @pytest.mark.parametrize("series", ["localizer", "t2"])
