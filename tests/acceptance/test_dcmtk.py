@@ -12,6 +12,7 @@ from storage.records import Job
 from storage.states import DeliveryState, JobState
 from tests import factories, nodes, peers
 from tests.checkers import dumped, iod_errors, rendered
+from tests.destination import wait_until
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -109,9 +110,9 @@ def test_every_transfer_syntax_is_stored_as_it_came(
     files = factories.write(series, tmp_path, transfer_syntax=transfer_syntax)
     sent = site.dcmtk("storescu", *options, *files)
     assert sent.returncode == 0, sent.stderr
-    stored = site.node.stored(str(series[0].StudyInstanceUID))
-    assert {each.transfer_syntax_uid for each in stored} == {str(transfer_syntax)}
-    assert len(stored) == 3
+    study = str(series[0].StudyInstanceUID)
+    wait_until(lambda: len(site.node.stored(study)) == 3, "the rows behind the answers")
+    assert {each.transfer_syntax_uid for each in site.node.stored(study)} == {str(transfer_syntax)}
 
 
 def test_a_study_with_nothing_to_read_ends_skipped_and_says_why(site: Site, tmp_path: Path) -> None:

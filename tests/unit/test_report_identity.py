@@ -16,13 +16,13 @@ from node.report.identity import derived_uid, digest, local_time
 from tests import reports
 from tests.factories import mr_series
 
+pytestmark = pytest.mark.slow  # each test encodes, or reads and judges, whole results
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_AND_HASH = """
 import hashlib, sys, time
 from tests import reports
 from tests.factories import mr_series
-
-pytestmark = pytest.mark.slow  # each test encodes, or reads and judges, whole results
 time.sleep(float(sys.argv[1]))
 series = mr_series(slices=6, rows=32, columns=32)
 how = reports.context(parametric_map=True, capture_skipped=True)
