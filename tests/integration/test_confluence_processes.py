@@ -112,6 +112,7 @@ def _content(node: Service, result: Result, inputs: set[str], places: dict[str, 
     for keyword in (*OF_THE_WAY_HERE, "PixelData"):
         if keyword in dataset:
             del dataset[keyword]
+    del dataset.file_meta.FileMetaInformationGroupLength  # UIDs differ in length
     text = str(dataset)
     for time in reversed(times):
         text = text.replace(time, "then")
