@@ -1,6 +1,5 @@
 """Associations that we open (PS3.8 7.1): connect, propose, hear the answer; each step has a deadline."""
 
-import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from node.dimse.errors import (
 )
 from node.dimse.negotiation import AssociationAnswer, AssociationRequest, Roles, decode_answer, encode_request
 from node.dimse.status import ABORTED_BY_USER, UNEXPECTED_PDU, Rejection
-from node.dimse.tls import client_context
+from node.dimse.tls import client_context, server_name
 from node.errors import NodeError
 
 LONGEST_ANSWER_BYTES = 64 * 1024 * 1024  # of a data set that answers us
@@ -100,20 +99,11 @@ def _connect(peer: Peer, timeout_s: float) -> Connection:
     if context is None:
         return Connection(sock)
     try:
-        return Connection(context.wrap_socket(sock, server_hostname=_server_name(peer.host)))
+        return Connection(context.wrap_socket(sock, server_hostname=server_name(peer.host)))
     except OSError as error:
         sock.close()
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
         raise TlsFailed(f"no TLS: {reason}") from None
-
-
-def _server_name(host: str) -> str | None:
-    """What the TLS handshake names (RFC 6066 chapter 3): a peer behind a gateway is found by it; never an address."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    return None
 
 
 def _answer(received: Pdu, request: AssociationRequest) -> AssociationAnswer:

@@ -4,6 +4,7 @@ A certificate is checked against the configured authorities, not against a host 
 and these authorities sign for the site alone.
 """
 
+import ipaddress
 import ssl
 from pathlib import Path
 
@@ -62,3 +63,12 @@ def _readable(path: Path, key: str) -> None:
         path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{key}: {path}: cannot be read: {error.strerror}") from None
+
+
+def server_name(host: str) -> str | None:
+    """What the TLS handshake names (RFC 6066 chapter 3): a peer behind a gateway is found by it; never an address."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return None

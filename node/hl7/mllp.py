@@ -1,6 +1,5 @@
 """One message over MLLP (HL7 minimal lower layer protocol, release 1), and what the receiver answers, each in time."""
 
-import ipaddress
 import socket
 import time
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 import hl7
 
 from node.config_telling import Hl7Receiver
-from node.dimse.tls import client_context
+from node.dimse.tls import client_context, server_name
 from node.errors import Refused, Unreachable
 
 START, END = b"\x0b", b"\x1c\r"
@@ -69,18 +68,10 @@ def _connect(receiver: Hl7Receiver, timeout_s: float) -> socket.socket:
     if context is None:
         return sock
     try:
-        return context.wrap_socket(sock, server_hostname=_server_name(receiver.host))
+        return context.wrap_socket(sock, server_hostname=server_name(receiver.host))
     except OSError as error:
         sock.close()
         raise Unreachable(f"no TLS: {getattr(error, 'verify_message', None) or type(error).__name__}") from None
-
-
-def _server_name(host: str) -> str | None:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    return None
 
 
 def _answer(sock: socket.socket, control_id: str, deadline_s: float) -> Acknowledgement:

@@ -21,29 +21,19 @@ from node.report.envelope import RESEARCH_USE_ONLY, Envelope
 from node.report.keyslice import KeySlice
 from node.report.source import Reference
 from node.report.sr import parameters, statements
-from node.series.grouping import examples, grouped, why
+from node.series.grouping import Judged, examples, grouped, why
 
 NO_RESULT_SERIES = "AI dementia: no result"
 NO_RESULT = "No result: this study was not classified, and none will follow unless further images arrive."
 
 
-class SeriesVerdict(Protocol):
+class SeriesVerdict(Judged, Protocol):
     """What became of one series, as `node.series.selection.SeriesVerdict` has it."""
 
     @property
-    def series_number(self) -> int | str | None: ...
-    @property
     def description(self) -> str: ...
     @property
-    def modality(self) -> str: ...
-    @property
     def instances(self) -> int: ...
-    @property
-    def eligible(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
 
 
 def text_report(

@@ -278,8 +278,8 @@ def _noting(trail: Trail | None) -> Callable[[str], None]:
 
 def look_at_disk(settings: Settings, folder: DataFolder, db: Database) -> None:
     """Keep how full it is, hour by hour, and say so while instances are refused for want of space."""
-    tallies.measure(db, "disk_used_percent", {}, files.disk_use_percent(folder), _now())
     used, limit = files.disk_use_percent(folder), settings.listener.maximum_disk_use_percent
+    tallies.measure(db, "disk_used_percent", {}, used, _now())
     if used >= limit:
         log.error("disk full: instances are refused", used_percent=round(used, 1), limit_percent=limit)
 

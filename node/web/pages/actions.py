@@ -68,7 +68,7 @@ async def cancel(job_id: int, request: Request, site: TheSite, who: Operator, fo
 @router.get("/jobs/{job_id}/withdraw")
 def ask_to_withdraw(job_id: int, request: Request, site: TheSite, who: Administrator) -> HTMLResponse:
     """Why?"""
-    what = "Its answer is wrong, and is never given again. A PACS that has it is not told: take it out there as well."
+    what = "Its answer is wrong, and is never given again. A PACS with `supersede: rejection_note` is told to hide it."
     return _ask(request, f"Withdraw the answer of job {job_id}", what, f"/jobs/{queue.get(site.db, job_id).job_id}")
 
 
