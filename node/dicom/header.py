@@ -7,12 +7,11 @@ Elements of file and command groups that a sender left in front of the data set 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 from node.dicom.implementation import PRODUCT
 from node.dicom.syntaxes import BIG_ENDIAN
-from node.dicom.walker import CUT_SHORT, NeedMore, data_set_begins, walk
+from node.dicom.walker import CUT_SHORT, NeedMore, Walker, data_set_begins, walk
 from node.errors import Unparsable
 
 LOOK_BYTES = 64 * 1024  # looked at in one go
@@ -20,7 +19,7 @@ LONGEST_HEADER_BYTES = 8 * 1024 * 1024  # long values not counted: references to
 MOST_ELEMENTS = 120_000  # walking them is what a header costs
 LONGEST_VALUES_BYTES = 64 * 1024 * 1024  # some vendors put megabytes before the study's UID
 LONG_VALUE_BYTES = 16 * 1024
-ITEM_MARK, ITEM_MARK_BIG_ENDIAN = re.compile(rb"\xfe\xff\x00\xe0"), re.compile(rb"\xff\xfe\xe0\x00")
+ITEM_MARK, ITEM_MARK_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 HARMLESS_ITEMS = 64  # so few items cannot nest deeper than a reader bears
 MOST_INSTANCES = 1_000_000
 
@@ -57,30 +56,30 @@ def read_header(data: Iterator[bytes | memoryview], transfer_syntax: str) -> tup
 
     Raises Unparsable.
     """
-    taken, goal = bytearray(), LOOK_BYTES
+    taken, goal = b"", LOOK_BYTES
     while True:
         more, complete = _take(data, goal - len(taken))
-        taken += more
+        taken = taken + more if taken else more
         walked = _Walked()
         try:
-            _drop_strangers(taken, transfer_syntax, complete)
-            header = _parse(bytes(taken), transfer_syntax, complete, walked)
+            taken = _without_strangers(taken, transfer_syntax, complete)
+            header = _parse(taken, transfer_syntax, complete, walked)
         except NeedMore:
             goal = _next_goal(len(taken), walked)
         else:
-            beginning = bytes(taken)
-            _check_depth(beginning, transfer_syntax)
-            return header, beginning
+            _check_depth(taken, transfer_syntax)
+            return header, taken
 
 
-def _drop_strangers(taken: bytearray, transfer_syntax: str, complete: bool) -> None:
-    """Take out the elements in front that belong to files and commands."""
+def _without_strangers(taken: bytes, transfer_syntax: str, complete: bool) -> bytes:
+    """Without the elements in front that belong to files and commands."""
     try:
-        del taken[: data_set_begins(bytes(taken), transfer_syntax)]
+        begin = data_set_begins(taken, transfer_syntax)
     except NeedMore:
         if complete:
             raise Unparsable(CUT_SHORT) from None
         raise
+    return taken[begin:] if begin else taken
 
 
 @dataclass
@@ -112,9 +111,15 @@ def _take(data: Iterator[bytes | memoryview], count: int) -> tuple[bytes, bool]:
 
 def _parse(data: bytes, transfer_syntax: str, complete: bool, walked: _Walked) -> Header:
     found: dict[str, bytes] = {}
-    for number, element in enumerate(walk(data, transfer_syntax, complete=complete)):
-        if number >= MOST_ELEMENTS:
+    walker, passed = Walker(data, transfer_syntax, complete), 0
+    while True:
+        passed += 1 + walker.skim(WANTED, LAST_WANTED, LONG_VALUE_BYTES)
+        if passed > MOST_ELEMENTS:
             raise Unparsable(f"no study and series within {MOST_ELEMENTS} elements")
+        walked.end = walker.position
+        element = walker.step()
+        if element is None:
+            break
         walked.end = element.end
         if element.end - element.start >= LONG_VALUE_BYTES:
             walked.long_values += min(element.end, len(data)) - element.start
@@ -151,7 +156,7 @@ def _decode(found: dict[str, str]) -> Header:
 def _check_depth(data: bytes, transfer_syntax: str) -> None:
     """Walk what was looked at, if its sequences could nest too deep; further into the file it is the worker's risk."""
     mark = ITEM_MARK_BIG_ENDIAN if transfer_syntax == BIG_ENDIAN else ITEM_MARK
-    if next(islice(mark.finditer(data, 0, LOOK_BYTES), HARMLESS_ITEMS, None), None) is None:
+    if data.count(mark, 0, LOOK_BYTES) <= HARMLESS_ITEMS:
         return
     try:
         for _ in walk(data, transfer_syntax, complete=False):

@@ -5,7 +5,7 @@ recurse as deep as the stranger nests, and print values in warnings; this one wa
 stops before pixel data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
@@ -18,9 +18,12 @@ from node.errors import Unparsable
 DEEPEST_SEQUENCE = 64
 PIXEL_DATA_GROUP = 0x7FE0
 FIRST_GROUP = 0x0008  # groups below belong to commands, files and directories
+FILE_GROUP = 0x0002
 DELIMITER_GROUP = 0xFFFE
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
+NO_VR = b"??"  # what DCMTK writes for a VR that it does not know
+FILE_BEGINS = b"DICM\2\0"  # behind 128 bytes of preamble, PS3.10 7.1
 CUT_SHORT = "the data set is cut short"
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # PS3.5 table 7.1-2
@@ -77,10 +80,11 @@ def data_set_begins(data: bytes, transfer_syntax: str) -> int:
     """Where the data set begins behind elements of groups 0000 to 0007, which some senders leave in front of it.
 
     PS3.5 7.1 forbids them there; archives take them out. File meta elements are explicit VR little endian as in a file,
-    whatever the transfer syntax. Raises Unparsable, or NeedMore where they do not end within `data`.
+    whatever the transfer syntax. Of a whole file the preamble goes with them. Raises Unparsable, or NeedMore where they
+    do not end within `data`.
     """
     order = ">" if transfer_syntax == BIG_ENDIAN else "<"
-    position = 0
+    position = 132 if data[128:134] == FILE_BEGINS else 0
     while position + 8 <= len(data):
         (group,) = Struct(f"{order}H").unpack_from(data, position)
         (meta,) = Struct("<H").unpack_from(data, position)
@@ -106,6 +110,7 @@ class Walker:
         self._tag = Struct(f"{order}HH").unpack_from
         self._long = Struct(f"{order}I").unpack_from
         self._short = Struct(f"{order}H").unpack_from
+        self._plain = Struct(f"{order}HH2sH").unpack_from
         self._data = data
         self._complete = complete
         self.position = position
@@ -120,6 +125,26 @@ class Walker:
             if element is not None:
                 return element
         return None
+
+    def skim(self, wanted: Container[int], last: int, long_value: int) -> int:
+        """Pass over elements of the top level that nobody wants, many times as quick as `step`; how many.
+
+        It stops at all that needs a closer look, which is for `step`: a tag of `wanted` or behind `last`, what is no
+        short explicit element, a value of `long_value` bytes or more, groups before FIRST_GROUP.
+        """
+        if len(self._stack) != 1 or not self._stack[0].explicit:
+            return 0
+        plain, data, position, passed = self._plain, self._data, self.position, 0
+        end = len(data) - 8
+        while position <= end:
+            group, number, vr, length = plain(data, position)
+            tag = group << 16 | number
+            if tag in wanted or tag > last or group < FIRST_GROUP or vr not in SHORT_VRS or length >= long_value:
+                break
+            position += 8 + length
+            passed += 1
+        self.position = position
+        return passed
 
     def _leave_what_ended(self) -> bool:
         """Whether anything is left to walk."""
@@ -142,16 +167,16 @@ class Walker:
         if vr in SHORT_VRS:
             self.position = position + 8
             return group << 16 | number, vr, self._short(data, position + 6)[0]
-        if vr not in LONG_VRS and group % 2:
-            return self._private_head(group << 16 | number, vr)
+        if vr not in LONG_VRS and (group % 2 or vr == NO_VR):
+            return self._odd_head(group << 16 | number, vr)
         if not (vr.isalpha() and vr.isupper()):
             raise Unparsable("an element without a value representation")
         self._have(position + 12)
         self.position = position + 12
         return group << 16 | number, vr, self._long(data, position + 8)[0]
 
-    def _private_head(self, tag: int, vr: bytes) -> tuple[int, bytes, int]:
-        """A private element whose VR no standard has: `??`, two NULs, blanks, letters of a vendor.
+    def _odd_head(self, tag: int, vr: bytes) -> tuple[int, bytes, int]:
+        """An element whose VR no standard has: `??`, and of private ones two NULs, blanks, letters of a vendor.
 
         Writers gave it the short form, the long one, or no VR at all. The form after which another element begins is
         the right one; where none tells, an unknown VR in capitals has the long form, and any other the short one, as
@@ -199,7 +224,7 @@ class Walker:
             self._delimiter(tag)
             return None
         depth = len(self._stack) // 2
-        if depth == 0 and tag >> 16 < FIRST_GROUP:
+        if depth == 0 and tag >> 16 < FIRST_GROUP and tag >> 16 != FILE_GROUP:  # some senders strew its elements
             raise Unparsable("a group that does not belong into a data set")
         if depth == 0 and tag >> 16 >= PIXEL_DATA_GROUP:
             self._stack.clear()

@@ -91,7 +91,7 @@ def test_implicit_vr_within_unknown_is_walked() -> None:
     [
         (struct.pack("<HH2sH", 8, 0x60, b"CS", 100), "beyond"),
         (struct.pack("<HH2sH", 8, 0x60, b"CS", 2) + b"MR" + b"\x08", "cut short"),
-        (struct.pack("<HH2sH", 2, 0x10, b"UI", 0), "does not belong"),
+        (struct.pack("<HH2sH", 4, 0x1130, b"CS", 0), "does not belong"),
         (struct.pack("<HH2sH", 8, 0x60, b"\x01\x02", 0), "value representation"),
         (struct.pack("<HHI", 0xFFFE, 0xE00D, 0), "delimiter"),
         (struct.pack("<HH2sxxI", 8, 0x1140, b"SQ", 8) + struct.pack("<HH2sH", 16, 32, b"LO", 0), "other than items"),

@@ -81,6 +81,46 @@ def test_file_meta_in_front_of_a_big_endian_data_set_is_taken_out() -> None:
     assert taken == data
 
 
+@pytest.mark.parametrize("preamble", [bytes(128), b"II*\0" + bytes(124)])
+@pytest.mark.parametrize("syntax", [wire.EXPLICIT, wire.IMPLICIT])
+def test_of_a_whole_file_only_the_data_set_is_taken(preamble: bytes, syntax: str) -> None:
+    data = wire.encode(factories.encoded(mr(), syntax), syntax)
+    left = pieces(preamble + b"DICM" + EXPLICIT_META + data)
+    header, taken = read_header(left, syntax)
+    assert header.study_instance_uid == mr().StudyInstanceUID
+    assert taken + b"".join(left) == data
+
+
+@pytest.mark.parametrize("before", [0x00090000, 0x00110000, 0x00210000])
+def test_elements_of_files_strewn_over_a_data_set_are_walked_over(before: int) -> None:
+    dataset = mr()
+    data = wire.encode(dataset[:before]) + EXPLICIT_META + wire.encode(dataset[before:])
+    header, _ = read_header(pieces(data), wire.EXPLICIT)
+    assert header.study_instance_uid == dataset.StudyInstanceUID
+    meta = part10.FileMeta(str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), wire.EXPLICIT)
+    read = read_with_pydicom(BytesIO(part10.header(meta) + data))
+    assert (read.StudyInstanceUID, read.Rows, read.PatientID) == (dataset.StudyInstanceUID, 16, dataset.PatientID)
+
+
+def test_what_comes_behind_the_header_is_not_looked_at() -> None:
+    dataset = mr()
+    plain = struct.pack("<HH2sH", 0x0028, 0x0002, b"US", 2) + b"\1\0"
+    data = wire.encode(dataset[:0x00280000]) + plain + b"\x28\0\4\0\1\2\3\4"
+    header, _ = read_header(pieces(data), wire.EXPLICIT)
+    assert header.study_instance_uid == dataset.StudyInstanceUID
+
+
+def test_an_element_of_the_standard_whose_vr_is_not_known_is_walked_over() -> None:
+    dataset = mr()
+    odd = struct.pack("<HH2sH", 0x0018, 0x9445, b"??", 4) + b"abcd"
+    data = wire.encode(dataset[:0x00189445]) + odd + wire.encode(dataset[0x00189445:])
+    header, _ = read_header(pieces(data), wire.EXPLICIT)
+    assert header.study_instance_uid == dataset.StudyInstanceUID
+    meta = part10.FileMeta(str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), wire.EXPLICIT)
+    read = read_with_pydicom(BytesIO(part10.header(meta) + data))
+    assert (read.StudyInstanceUID, read.Rows, read.PatientID) == (dataset.StudyInstanceUID, 16, dataset.PatientID)
+
+
 @pytest.mark.parametrize("front", [EXPLICIT_META[:-3], struct.pack("<HH2sxxI", 2, 1, b"OB", 0xFFFFFFFF)])
 def test_foreign_elements_that_do_not_end_are_refused(front: bytes) -> None:
     with pytest.raises(Unparsable):
