@@ -18,7 +18,7 @@ Invariants, and where each is held:
 5.  Results, their deliveries and the state of their job are one transaction (`outbox.complete`). A result is sent at
     most once at a time to a destination, in the order of its ordinals, and counts as sent only when acknowledged.
 6.  A crash between any two steps leaves one of: a leftover in `tmp/`, a file without a row (`files.orphans`, to be
-    registered before anything new is taken, as it may be acknowledged; a torn one is told by its name), a row
+    registered before anything new is taken, as it may be acknowledged; a torn one is put aside), a row
     under a lease (`queue.release`), a delivery that says `sending` (`outbox.release`), a deleted row whose file is
     noted as doomed (`files.sweep`). Each is put right without an operator, and none loses what was acknowledged.
 7.  An empty database beside stored files is refused (`open_database`), unless the caller asks to rebuild it from the

@@ -13,11 +13,15 @@ _HEADER_KNOWN_AT = 144  # preamble, "DICM", the whole element (0002,0000)
 
 
 class ContentHash:
-    """SHA-256 of the whole file, and of what follows its header when `skip_header` is set and it has one."""
+    """SHA-256 of a file's content, without its header when `skip_header` is set and it has one; its seal is of both.
 
-    def __init__(self, *, skip_header: bool) -> None:
+    `whole` is for files that were named before there were seals.
+    """
+
+    def __init__(self, *, skip_header: bool, with_whole: bool = False) -> None:
         self.size_bytes = 0
-        self._whole = hashlib.sha256()
+        self._whole = hashlib.sha256() if with_whole else None
+        self._header = hashlib.sha256()
         self._content = hashlib.sha256()
         self._start: bytes | None = b"" if skip_header else None  # not hashed yet: is there a header?
         self._skip = 0
@@ -26,27 +30,43 @@ class ContentHash:
         """Take the next bytes of the file."""
         view = memoryview(piece).cast("B")
         self.size_bytes += len(view)
-        self._whole.update(view)
+        if self._whole is not None:
+            self._whole.update(view)
         if self._start is not None:
             self._start += view
             if len(self._start) < _HEADER_KNOWN_AT:
                 return
             view = self._end_of_start()
-        skipped = min(self._skip, len(view))
-        self._skip -= skipped
-        self._content.update(view[skipped:])
+        self._take(view)
 
     @property
     def whole(self) -> str:
-        """Of the whole file."""
-        return self._whole.hexdigest()
+        """Of the whole file, when it was asked for."""
+        return "" if self._whole is None else self._whole.hexdigest()
 
     @property
     def content(self) -> str:
         """Of the content; to be asked when all bytes went by."""
-        if self._start is not None:
-            self._content.update(self._end_of_start())
+        self._end()
         return self._content.hexdigest()
+
+    @property
+    def seal(self) -> str:
+        """Another one for whatever differs, in header or content; to be asked when all bytes went by."""
+        self._end()
+        return hashlib.sha256(self._header.digest() + self._content.digest()).hexdigest()
+
+    def _take(self, view: memoryview) -> None:
+        skipped = min(self._skip, len(view))
+        if skipped:
+            self._skip -= skipped
+            self._header.update(view[:skipped])
+        self._content.update(view[skipped:])
+
+    def _end(self) -> None:
+        """Of a file too short to have a header."""
+        if self._start is not None:
+            self._take(self._end_of_start())
 
     def _end_of_start(self) -> memoryview:
         start, self._start = self._start or b"", None

@@ -8,6 +8,7 @@ StorageError
 ├── FolderInUse        another process holds the lock of this data folder: stop and say so
 ├── BackupUnusable     a backup is partial or altered, or cannot be put where it was to go: say what is wrong
 ├── FileAltered        a stored file is missing, or no longer what was stored: give up on what needs it
+│   └── FileTorn       it is less or other than its name says: what a power cut leaves, or damage
 ├── UnsafePath         a path leads out of the data folder: refuse it
 ├── ResultConflict     a result of this UID exists with another content: keep the first
 ├── LeaseLost          the job or delivery is not ours any more: drop the work, write nothing
@@ -46,6 +47,10 @@ class BackupUnusable(StorageError):
 
 class FileAltered(StorageError):
     """A stored file is missing, or no longer what was stored."""
+
+
+class FileTorn(FileAltered):
+    """A stored file is less or other than its name says."""
 
 
 class UnsafePath(StorageError):

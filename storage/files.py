@@ -2,7 +2,7 @@
 
 A file is written in `tmp/` and renamed when it is whole; then its content and its name are made durable, both at the
 same time, so that the disk's journal is waited for once. Its name holds a hash of the UID (never the peer's text), a
-hash of the whole file, and a random part, so that no two writes ever share a name, and a file of which a power cut left
+seal of the whole file, and a random part, so that no two writes ever share a name, and a file of which a power cut left
 less than was written is told by its name (`read_back`).
 """
 
@@ -23,13 +23,13 @@ import sqlalchemy as sa
 
 from storage.digest import ContentHash
 from storage.engine import Database
-from storage.errors import FileAltered, StorageFull
+from storage.errors import FileAltered, FileTorn, StorageFull
 from storage.folder import DataFolder, make_durably, sync
 from storage.schema import doomed_files, instances, jobs, one_of, results
 from storage.states import JobState
 
 Area = Literal["instances", "results"]
-_NAME = re.compile(r"[0-9a-f]{64}\.([0-9a-f]{32})\.[0-9a-f]{8}")
+_NAME = re.compile(r"[0-9a-f]{64}\.(s?)([0-9a-f]{32})\.[0-9a-f]{8}")  # with an s a seal, in older files a hash of all
 _TABLES = {"instances": instances, "results": results}
 _PIECE = 1 << 20
 
@@ -106,7 +106,7 @@ def read_back(folder: DataFolder, path: str) -> StoredFile:
 
     Raises FileAltered when it is missing, not a plain file, or its content does not fit its name; UnsafePath.
     """
-    digest = ContentHash(skip_header=path.startswith("instances/"))
+    digest = _digest(path)
     try:
         descriptor = os.open(folder.path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -114,10 +114,17 @@ def read_back(folder: DataFolder, path: str) -> StoredFile:
                 digest.update(piece)
     except OSError as error:
         raise FileAltered(f"{path}: {error.strerror}") from error
-    named = _NAME.fullmatch(Path(path).name)
-    if named and named[1] != digest.whole[:32]:
-        raise FileAltered(f"{path}: its content is not what was stored")
+    if not _fits(path, digest):
+        raise FileTorn(f"{path}: its content is not what was stored")
     return StoredFile(path, digest.content, digest.size_bytes)
+
+
+def put_aside(folder: DataFolder, path: str) -> None:
+    """Keep what is no instance any more in `aside/`, for a person to look at, durably. Raises OSError, UnsafePath."""
+    aside = folder.root / "aside"
+    make_durably(aside)
+    folder.path(path).rename(aside / Path(path).name)
+    sync(aside)
 
 
 def make_durable(folder: DataFolder, path: str) -> None:
@@ -217,7 +224,20 @@ def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
 
 def _name(area: Area, name_hint: str, digest: ContentHash) -> str:
     folder, stem = _stem(name_hint)
-    return f"{area}/{folder}/{stem}.{digest.whole[:32]}.{secrets.token_hex(4)}"
+    return f"{area}/{folder}/{stem}.s{digest.seal[:32]}.{secrets.token_hex(4)}"
+
+
+def _digest(path: str) -> ContentHash:
+    """For the bytes of a file of this name."""
+    named = _NAME.fullmatch(path.rpartition("/")[2])
+    is_older = named is not None and not named[1]
+    return ContentHash(skip_header=path.startswith("instances/"), with_whole=is_older)
+
+
+def _fits(path: str, digest: ContentHash) -> bool:
+    """Whether these bytes may have this name; what is not named by us may hold anything."""
+    named = _NAME.fullmatch(path.rpartition("/")[2])
+    return named is None or named[2] == (digest.seal if named[1] else digest.whole)[:32]
 
 
 def _stem(name_hint: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ class DataFolder:
     """A folder that only this service reads and writes: folders 0700, files 0600.
 
     instances/  received instances    results/  encoded results    tmp/  files being written    locks/  who is running
+    aside/  torn files, for a person to look at
     """
 
     root: Path

@@ -6,6 +6,7 @@ and results get the UIDs that they had, since those follow from the instances.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from node.errors import Unparsable
 from node.receive import arrival, intake
 from storage import Database, DataFolder, files, instances, open_database
 from storage.engine import set_aside
-from storage.errors import FileAltered
+from storage.errors import FileAltered, FileTorn
 from storage.instances import Arrival
 from storage.records import Instance, Registration
 
@@ -65,14 +66,19 @@ def rebuild(folder: DataFolder, now: datetime, archives: Collection[str] = ()) -
 def adopt_orphans(folder: DataFolder, db: Database, now: datetime, archives: Collection[str] = ()) -> int:
     """Register every stored instance that has no row; how many. `archives` are the AE titles whose newest file counts.
 
-    Safe beside a listener: of two who register the same file, one finds it registered. What is no instance any more
-    stays where it is, for a person to look at.
+    Safe beside a listener: of two who register the same file, one finds it registered. What is no instance stays where
+    it is, for a person to look at; what was torn by a power cut is put aside.
     """
     adopted = 0
     for path in files.orphans(folder, db):
         try:
             instance, expected = _instance(folder, path, now)
             files.make_durable(folder, path)
+        except FileTorn:
+            log.exception("a stored file is torn, and is put aside", path=path)
+            with suppress(OSError):
+                files.put_aside(folder, path)
+            continue
         except (FileAltered, Unparsable, OSError):
             log.exception("a stored file is no instance, and stays without a row", path=path)
             continue

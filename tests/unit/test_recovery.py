@@ -90,18 +90,21 @@ def test_a_file_whose_study_has_no_uid_stays_without_a_row(folder: DataFolder, d
     assert list(files.orphans(folder, db)) == [file.path]
 
 
-def test_an_altered_file_stays_without_a_row_and_keeps_no_other_from_theirs(
+def test_an_altered_file_is_put_aside_and_said_once_and_keeps_no_other_from_its_row(
     folder: DataFolder, db: Database, mr: Dataset
 ) -> None:
     altered = kept(folder, mr)
     path = folder.path(altered.path)
-    path.write_bytes(path.read_bytes()[:-2] + b"\1\1")
+    torn = path.read_bytes()[:-2] + b"\1\1"
+    path.write_bytes(torn)
     other = factories.mr_series(slices=1, rows=16, columns=16, series_uid="1.2.826.0.1.9", study_uid="1.2.826.0.9")[0]
     kept(folder, other)
     with capture_logs() as logs:
-        assert recovery.adopt_orphans(folder, db, NOW) == 1
+        assert [recovery.adopt_orphans(folder, db, NOW) for _ in range(2)] == [1, 0]
     assert instances.find(db, mr.SOPInstanceUID) is None
     assert [each.get("path") for each in logs] == [altered.path, None]
+    assert (folder.root / "aside" / path.name).read_bytes() == torn
+    assert list(files.orphans(folder, db)) == []
 
 
 def test_a_second_file_of_a_registered_instance_goes(folder: DataFolder, db: Database, mr: Dataset) -> None:

@@ -18,7 +18,7 @@ def part10(meta_length: int, content: bytes = DATA_SET) -> bytes:
 
 
 def hashed(file: bytes, cuts: list[int], *, skip_header: bool = True) -> ContentHash:
-    digest = ContentHash(skip_header=skip_header)
+    digest = ContentHash(skip_header=skip_header, with_whole=True)
     for start, end in pairwise([0, *sorted(min(cut, len(file)) for cut in cuts), len(file)]):
         digest.update(file[start:end])
     return digest
@@ -41,6 +41,18 @@ def test_another_header_is_the_same_content_in_another_file() -> None:
     one, other = hashed(part10(10), []), hashed(part10(12), [])
     assert one.content == other.content
     assert one.whole != other.whole
+    assert one.seal != other.seal
+
+
+@given(st.integers(0, 400), st.lists(st.integers(0, 1400), max_size=6), st.integers(0, 1100))
+def test_a_seal_is_the_same_however_the_bytes_come_and_another_for_each_other_byte(
+    meta_length: int, cuts: list[int], where: int
+) -> None:
+    file = bytearray(part10(meta_length))
+    seal = hashed(bytes(file), cuts).seal
+    assert seal == hashed(bytes(file), []).seal
+    file[where % len(file)] ^= 1
+    assert seal != hashed(bytes(file), cuts).seal
 
 
 def test_a_header_that_claims_more_than_the_file_holds_leaves_no_content() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage import Database, DataFolder, files, instances, outbox, schema
-from storage.errors import FileAltered, StorageFull, UnsafePath
+from storage.errors import FileAltered, FileTorn, StorageFull, UnsafePath
 from storage.files import Swept
 from tests import stored
 from tests.stored import NOW
@@ -78,6 +78,16 @@ def test_what_a_power_cut_left_of_a_file_is_told_by_its_name(folder: DataFolder,
     folder.path(file.path).write_bytes(left)
     with pytest.raises(FileAltered, match="not what was stored"):
         files.read_back(folder, file.path)
+
+
+def test_a_file_that_was_named_before_there_were_seals_is_told_as_well(folder: DataFolder) -> None:
+    name = f"instances/ab/{'a' * 64}.{hashlib.sha256(b'content').hexdigest()[:32]}.01234567"
+    folder.path(name).parent.mkdir()
+    folder.path(name).write_bytes(b"content")
+    assert files.read_back(folder, name).size_bytes == 7
+    folder.path(name).write_bytes(b"contenT")
+    with pytest.raises(FileTorn):
+        files.read_back(folder, name)
 
 
 def test_a_file_whose_writer_died_is_made_durable_before_it_is_used(folder: DataFolder, steps: list[str]) -> None:
