@@ -193,7 +193,7 @@ def pass_time(hospital: Hospital, until_s: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
 def test_a_hospital_day_has_one_answer_for_each_exam(capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(7)
     plans: dict[str, list[Coming]] = {}
