@@ -195,10 +195,10 @@ def _of_processes(found: state.NodeFacts) -> Iterator[Metric]:
 def _of_devices(found: state.NodeFacts) -> Iterator[Metric]:
     """Of accelerators alone: a processor has the memory of the machine."""
     for key, name, words in (
-        ("device_used_mib", "used_bytes", "Memory of an accelerator that is used, by us and others."),
-        ("device_total_mib", "bytes", "All its memory."),
+        ("device_used_mib", "device_memory_used_bytes", "Memory of an accelerator that is used, by us and others."),
+        ("device_total_mib", "device_memory_bytes", "All its memory."),
     ):
-        family = GaugeMetricFamily(f"neurossl_device_memory_{name}", words, labels=("worker", "device"))
+        family = GaugeMetricFamily(f"neurossl_{name}", words, labels=("worker", "device"))
         for worker, facts in found.workers.items():
             if key in facts:
                 family.add_metric((worker, str(facts.get("device", ""))), float(facts[key]) * 2**20)

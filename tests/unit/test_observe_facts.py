@@ -115,8 +115,12 @@ def test_peers_are_counted_by_the_listener_and_shown_by_day_and_week(db: Databas
         NOW,
         ["10.1.0.2"],
     )
-    assert (modality.received_at, modality.silent_s, modality.refused_instances_week) == (NOW, 60, {"no room": 1})
-    assert (spare.is_known, spare.seen_at, spare.is_silent) == (True, None, False)
+    assert (modality.received_at, modality.silence.lasts_s, modality.refused_instances_week) == (
+        NOW,
+        60,
+        {"no room": 1},
+    )
+    assert (spare.is_known, spare.seen_at, spare.silence.is_over_limit) == (True, None, False)
     assert (evil.is_known, evil.refused_week) == (False, {"calling AE title not recognized": 1})
     assert pages.matching(db, "", "") == []
     assert stored.rows(db, pages.accessions)[0][0] == STUDY

@@ -25,8 +25,8 @@ def of(db: Database, title: str, now: datetime, least_s: float = 3600) -> silenc
 
 def test_a_sender_is_silent_after_half_as_long_again_as_its_longest_pause(db: Database) -> None:
     last = sends(db, "MR1", *range(8), 11, 12)
-    assert of(db, "MR1", last).longest_pause_s == 73 * 3600
-    limit = timedelta(hours=73 * 1.5)
+    assert of(db, "MR1", last).longest_pause_s == 97 * 3600
+    limit = timedelta(hours=97 * 1.5)
     assert not of(db, "MR1", last + limit).is_over_limit
     assert of(db, "MR1", last + limit + timedelta(seconds=1)).is_over_limit
     assert not of(db, "MR1", last + limit + DAY, least_s=(limit + 2 * DAY).total_seconds()).is_over_limit
