@@ -10,7 +10,7 @@ from model import scope, slicing
 from model.aggregate import study_probability, study_uncertainty
 from model.bundle import Bundle
 from model.calibration import probability
-from model.engine import PRECISIONS, Engine, Progress
+from model.engine import PRECISIONS, DeviceMemory, Engine, Progress
 from model.errors import DeviceError, VolumeError
 from model.rollout import scaled
 from model.types import Prediction, Scope, Slice, SlicePrediction, Volume
@@ -45,6 +45,11 @@ class Predictor:
     def precision(self) -> str:
         """What the matrix products are computed in."""
         return self.engine.precision
+
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """Of the device, now; None on the processor."""
+        return self.engine.memory
 
     def predict(self, volume: Volume, seed: bytes, progress: Progress | None = None) -> Prediction:
         """The answer for a study; out of the model's scope nothing is classified.

@@ -31,6 +31,7 @@ START, STOP = Code("110120", "Application Start"), Code("110121", "Application S
 BEGIN_TRANSFERRING = Code("110102", "Begin Transferring DICOM Instances")
 ACCESSED = Code("110103", "DICOM Instances Accessed")
 TRANSFERRED = Code("110104", "DICOM Instances Transferred")
+EXPORT = Code("110106", "Export")
 STUDY_DELETED = Code("110105", "DICOM Study Deleted")
 USER_AUTHENTICATION = Code("110114", "User Authentication")
 LOGIN, LOGOUT = Code("110122", "Login"), Code("110123", "Logout")
@@ -130,6 +131,21 @@ def sent(
         _study(study, instances),
         outcome=SUCCESS if complete else MINOR_FAILURE,
         description="" if complete else "not all results were acknowledged",
+    )
+
+
+def exported(sender: str, receiver: str, host: str, study: str, *, complete: bool = True) -> AuditEvent:
+    """An information system was told of a study by HL7 v2: its result left the DICOM world (A.5.3.4).
+
+    Both are named as IHE does, facility and application of the message header with a bar between them.
+    """
+    return AuditEvent(
+        EXPORT,
+        "R",
+        _from_us_to(sender, receiver, host),
+        _study(study, {}),
+        outcome=SUCCESS if complete else MINOR_FAILURE,
+        description="HL7 v2 ORU^R01" if complete else "HL7 v2 ORU^R01: not acknowledged",
     )
 
 

@@ -2,20 +2,20 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from node.config import Hl7Receiver, Settings, Tls, Worker, load
+from node.config import Hl7Receiver, Settings, Worker, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
 from node.dimse.scu import Peer
-from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError, Unreachable
 from node.hl7 import mllp
+from node.observe.encryption import of_certificates, of_tls
+from node.observe.fact import Fact
 from node.observe.vital import remarks
 from node.process.heartbeat import pulses
 from node.process.quarters import settle_in
@@ -27,15 +27,6 @@ from storage.schema import HEAD
 
 ECHO_TIMEOUT_S = 5.0
 HOW_TO_REBUILD = "put a copy back, or run `neurossl rebuild` to make a new one from the stored instances"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line."""
-
-    name: str
-    level: Literal["ok", "warning", "trouble"]
-    text: str
 
 
 def of_configuration(path: Path) -> tuple[Fact, ...]:
@@ -62,7 +53,7 @@ def refuse_to_start(settings: Settings) -> None:
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
     pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
-    facts = (_of_listener(settings), *pages, *_tls(settings), _bundle_folder(settings.worker))
+    facts = (_of_listener(settings), *pages, *of_tls(settings), _bundle_folder(settings.worker))
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -85,7 +76,8 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
         yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
-    yield from _tls(settings)
+    yield from of_tls(settings)
+    yield from of_certificates(settings)
     yield from _model(settings.worker, settings.data_folder)
     yield from _peers(settings)
     yield from (_hl7(each) for each in settings.hl7)
@@ -193,25 +185,6 @@ def _unresolved(host: str | None) -> str:
     except Unresolved as error:
         return str(error)
     return ""
-
-
-def _tls(settings: Settings) -> list[Fact]:
-    uses: list[tuple[str, Callable[[Tls, str], object], Tls | None]] = [
-        ("listener.tls", server_context, settings.listener.tls),
-        *((f"destinations.{each.name}.tls", client_context, each.tls) for each in settings.destinations),
-        *((f"hl7.{each.name}.tls", client_context, each.tls) for each in settings.hl7),
-        ("audit.tls", client_context, settings.audit.tls),
-    ]
-    found = []
-    for key, use, tls in uses:
-        if tls is None:
-            continue
-        try:
-            use(tls, key)
-            found.append(Fact("TLS", "ok", f"{key}: certificate, key and authorities can be used"))
-        except ConfigurationError as error:
-            found.append(Fact("TLS", "trouble", str(error)))
-    return found
 
 
 def _bundle_folder(worker: Worker) -> Fact:

@@ -173,8 +173,13 @@ def _stages(folder: DataFolder) -> dict[int, Progress]:
 
 def destinations(folder: DataFolder) -> dict[str, str]:
     """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
+    return said_by_office(folder, "destinations")
+
+
+def said_by_office(folder: DataFolder, what: str) -> dict[str, str]:
+    """What the office says of each destination; empty when it gives no sign of life."""
     office = pulse(folder.path("locks"), "office")
-    return dict(office.facts.get("destinations", {})) if office and office.beats else {}
+    return dict(office.facts.get(what, {})) if office and office.beats else {}
 
 
 def job_json(job: Job, now: datetime) -> dict[str, Any]:

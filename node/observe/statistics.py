@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from node.observe.tally import SECONDS, SHARES
+from node.observe.tally import READER, SECONDS, SHARES
 from storage import Database, tallies
 from storage.records import Tally
 
@@ -68,6 +68,7 @@ class StatisticsFacts:
     out_of_scope: int
     scanners: Sequence[ScannerFacts]  # most studies first
     words: Mapping[str, int]  # of readers
+    uncounted: int  # events that are still to be added up; many after an upgrade, or when the office was away
 
 
 def of_days(db: Database, days: int, now: datetime) -> StatisticsFacts:
@@ -91,6 +92,7 @@ def of_days(db: Database, days: int, now: datetime) -> StatisticsFacts:
         out_of_scope=round(sum(each.value for each in out_of_scope)),
         scanners=_scanners(predictions, out_of_scope),
         words=_by(found("reader_words"), "word"),
+        uncounted=tallies.behind(db, READER),
     )
 
 

@@ -108,7 +108,8 @@ class Watchdog:
             self._end_child()  # it still works on what nobody wants
 
     def _tell(self, child: InferenceChild, bundle: Ready, **facts: Any) -> None:
-        self._heart.beat("ready", **bundle.facts, memory_mib=round(child.memory_mib), **facts)
+        device = child.device_facts
+        self._heart.beat("ready", **bundle.facts, **device, memory_mib=round(child.memory_mib), **facts)
 
     def _ready_child(self) -> InferenceChild | None:
         """The child, once it can take a task; it is started when it is time to, and heard while it loads."""

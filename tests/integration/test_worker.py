@@ -17,7 +17,7 @@ from node.errors import ConfigurationRefused
 from node.process.heartbeat import Heartbeat, pulse
 from node.process.role import ProcessRole
 from node.work.child import ChildEnded
-from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
+from node.work.messages import Analysed, Device, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
 from storage.answers import NewAnswer
@@ -133,6 +133,19 @@ def test_a_job_ends_with_its_outcome_and_deliveries(bench: Bench, db: Database) 
     assert ended.outcome == {**outcome().as_row(), "attempt": 1}
     (delivery,) = outbox.of_job(db, job.job_id)
     assert (delivery.destination, delivery.proof) == ("pacs", "find")
+
+
+def test_what_a_child_says_of_its_device_is_in_the_sign_of_life(bench: Bench, db: Database) -> None:
+    job = job_of(db)
+    device = Device(name="A Card", used_mib=3000, total_mib=80_000)
+    bench.start(f"say({device.encoded().decode().strip()!r})\nsay(done)")
+    assert bench.ended(job, JobState.DONE).attempt == 1
+
+    def memory() -> tuple[Any, ...]:
+        sign = pulse(stored.folder(db).path("locks"), "worker-1")
+        return tuple(sign.facts.get(f"device_{key}") for key in ("name", "used_mib", "total_mib")) if sign else ()
+
+    wait_until(lambda: memory() == ("A Card", 3000, 80_000), "the memory of the device", 10)
 
 
 def test_a_job_that_kills_its_worker_is_given_up_and_the_next_one_is_done(bench: Bench, db: Database) -> None:

@@ -18,12 +18,13 @@ WALLS: rooms.Ways = {
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
         "notify offline conformance capacity demo web",
-        "web": "config config_web errors logs verdict storage observe process work",
+        "web": "certificates config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
         "hl7": "config config_telling errors storage dicom dimse work",
-        "notify": "config config_telling errors logs retry storage process",
-        "observe": "config errors logs storage archive dicom dimse receive deliver work process hl7",
+        "notify": "certificates silence config config_telling errors logs retry storage process",
+        "observe": "certificates silence config config_web errors logs storage archive dicom dimse receive deliver "
+        "work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "capacity": "errors",
@@ -35,6 +36,8 @@ WALLS: rooms.Ways = {
         "series": "config errors model dicom",
         "report": "config errors verdict model dicom series",
         "verdict": "",
+        "certificates": "config config_telling config_web errors",
+        "silence": "storage",
         "dimse": "config errors logs dicom",
         "dicom": "errors",
         "retry": "config errors logs storage",
@@ -83,7 +86,7 @@ DOORS = {
     "pydicom": ("node",),
     "apprise": ("node/notify/service.py",),
     "smtplib": ("node/notify/mail.py",),
-    "cryptography": ("node/notify/certificates.py",),
+    "cryptography": ("node/certificates.py",),
     "hl7": ("node/hl7",),
 }
 
