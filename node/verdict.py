@@ -135,19 +135,17 @@ def zones(thresholds: Mapping[str, float]) -> list[tuple[str, float, float]]:
 
 def _fits(band: str, limits: Mapping[str, float]) -> str:
     """The conformal set, and what it promises of people like the calibration subjects (`model.bands.Conformal`)."""
-    rare = f"at most {100 * (1 - limits['level']):.3g} % score"
+    rare = f"at most {100 * (1 - limits['level']):.3g} %"
     below, above = f"below {100 * limits['yes_from']:.3g} %", f"above {100 * limits['no_up_to']:.3g} %"
     ill = f"of people with dementia like the {limits['yes_subjects']:.0f} it was calibrated on"
     well = f"of people without dementia like the {limits['no_subjects']:.0f} it was calibrated on"
     if band == HIGH:
-        return f"only yes fits, {{yes}}: {well}, {rare} {above}."
+        return f"only yes fits, {{yes}}: {well}, {rare} score {above}."
     if band == LOW:
-        return f"only no fits, {{no}}: {ill}, {rare} {below}."
-    if band == BETWEEN:
-        return (
-            f"both fit, {{no, yes}}: {ill}, {rare} {below}, and without it {rare} {above}. The model does not decide."
-        )
-    return f"neither fits, {{}}: {ill}, {rare} {below}, and without it {rare} {above}. The model does not decide."
+        return f"only no fits, {{no}}: {ill}, {rare} score {below}."
+    among = f"of people like the calibration subjects, {rare} with dementia score {below}, or without {above}"
+    answers = "both fit, {no, yes}" if band == BETWEEN else "neither fits, {}"
+    return f"{answers}: {among}. The model does not decide."
 
 
 def _percent(threshold: float | None) -> str:

@@ -7,6 +7,8 @@ import pytest
 from model.bands import Conformal
 from model.types import Band
 from node import verdict
+from node.report import summary
+from node.report.drawing import wrapped
 from node.work.outcome import PredictionOutcome
 from tests import reports
 
@@ -35,8 +37,8 @@ APART = Conformal.of(0.9, [0.1] * 20, [0.9] * 20)
             "only yes fits, {yes}: of people without dementia like the 30 it was calibrated on, at most 10 % score",
         ),
         (SETS, 0.1, "only no fits, {no}: of people with dementia like the 20 it was calibrated on, at most 10 % score"),
-        (SETS, 0.5, "both fit, {no, yes}: of people with dementia like the 20"),
-        (APART, 0.5, "neither fits, {}: of people with dementia like the 20"),
+        (SETS, 0.5, "both fit, {no, yes}: of people like the calibration subjects, at most 10 % with dementia score"),
+        (APART, 0.5, "neither fits, {}: of people like the calibration subjects, at most 10 % with dementia score"),
     ],
 )
 def test_a_conformal_set_is_said_in_one_sentence_with_its_promise(
@@ -45,6 +47,7 @@ def test_a_conformal_set_is_said_in_one_sentence_with_its_promise(
     made = reports.conformal(sets, probability)
     assert said in verdict.meaning(made)
     assert verdict.meaning(PredictionOutcome.of(made)) == verdict.meaning(made)
+    assert len(wrapped(verdict.meaning(made), 17, summary.RIGHT - summary.MARGIN - 48)) <= 2, "the page has two lines"
     assert ("does not decide" in verdict.meaning(made)) is (made.band in (Band.INDETERMINATE, Band.UNLIKE))
 
 
