@@ -8,7 +8,6 @@ from model.training.datasets import Slices
 from model.training.evaluate import ALL_VIEWS
 from tests import training_data
 
-
 pytestmark = pytest.mark.slow
 
 
