@@ -93,9 +93,10 @@ class Predictor:
             spread=whole.spread,
             predictive_entropy=whole.predictive_entropy,
             mutual_information=whole.mutual_information,
-            band=self.manifest.thresholds.band(study, whole.spread),
+            band=self.manifest.bands.band(study, whole.spread),
             model=self.model_id,
             remarks=found.remarks,
+            standing=self.manifest.bands.standing(study),
         )
 
     def _slices(

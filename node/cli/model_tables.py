@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from node import verdict
+
 if TYPE_CHECKING:
     from model.benchmark import Report
     from model.bundle import Bundle
@@ -45,7 +47,7 @@ def answers(results: Sequence["Answered"], trained: bool, how: str) -> None:
             str(len(prediction.slices)),
             f"{prediction.probability:.4f}",
             *(f"{number:.4f}" for number in numbers if number is not None),
-            str(prediction.band),
+            f"{prediction.band}: {escape(verdict.meaning(prediction))}",
         )
     out = _console()
     if not trained:
@@ -76,7 +78,9 @@ def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
     ]
     scope = {**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)}
     model = {**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}
-    return {name: getattr(prediction, name) for name in names} | {"scope": scope, "model": model, "slices": slices}
+    said = {"meaning": verdict.meaning(prediction), "standing": [vars(each) for each in prediction.standing]}
+    numbers = {name: getattr(prediction, name) for name in names}
+    return numbers | said | {"scope": scope, "model": model, "slices": slices}
 
 
 def bundle(made: "Bundle", folder: Path) -> None:
@@ -93,7 +97,7 @@ def bundle(made: "Bundle", folder: Path) -> None:
         "temperature": manifest.temperature,
         "dropout samples": manifest.dropout_samples,
         "rollout order": manifest.rollout_order,
-        "thresholds": _words(manifest.thresholds.model_dump()),
+        "decision bands": _words(manifest.bands.limits),
         "scope": _words(manifest.scope),
         **{f"provenance, {name}": text for name, text in manifest.provenance.items()},
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from node import verdict
 from node.process.heartbeat import pulse, pulses
 from node.work.messages import Progress
 from node.work.outcome import Outcome
@@ -88,7 +89,7 @@ class JobFacts:
     events: Sequence[Event]  # of its study
 
     def as_json(self) -> dict[str, Any]:
-        """For machines; the progress in words as well."""
+        """For machines; the progress and the verdict in words as well."""
         stage = {
             "stage": self.progress.words if self.progress else None,
             "progress": self.progress.facts if self.progress else None,
@@ -97,11 +98,23 @@ class JobFacts:
             "job": {**job_json(self.job, self.at), **stage},
             "study": plain(self.study),
             "outcome": self.outcome.as_row() if self.outcome else None,
+            "verdict": _verdict(self.outcome),
             "answers": [plain(each) for each in self.answers],
             "results": [plain(each) for each in self.results],
             "deliveries": [plain(each) for each in self.deliveries],
             "events": [plain(each) for each in self.events],
         }
+
+
+def _verdict(outcome: Outcome | None) -> dict[str, str] | None:
+    if outcome is None or outcome.prediction is None:
+        return None
+    found = outcome.prediction
+    return {
+        "headline": verdict.headline(found),
+        "meaning": verdict.meaning(found),
+        "among": verdict.among(found),
+    }
 
 
 def of_queue(folder: DataFolder, db: Database, now: datetime, asked: Asked) -> QueueFacts:

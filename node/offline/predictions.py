@@ -162,7 +162,8 @@ def _alone(whole: Prediction, index: int, judged: Scope, predictor: Predictor) -
         spread=item.spread,
         predictive_entropy=item.predictive_entropy,
         mutual_information=item.mutual_information,
-        band=predictor.manifest.thresholds.band(item.probability, item.spread),
+        band=predictor.manifest.bands.band(item.probability, item.spread),
+        standing=predictor.manifest.bands.standing(item.probability),
     )
 
 

@@ -87,6 +87,7 @@ BANDS: dict[Band, CodedConcept] = {
     Band.INDETERMINATE: _private("INDETERMINATE", "Indeterminate"),
     Band.NO_SIGNIFICANT_CHANGES: _private("NO_SIGNIFICANT", "No significant changes"),
     Band.LOW_CONFIDENCE: _private("LOW_CONFIDENCE", "Low confidence"),
+    Band.UNLIKE: _private("UNLIKE", "Unlike anything seen"),
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from model.types import Prediction, SlicePrediction
@@ -88,6 +88,15 @@ class ModelOutcome(_Part):
     thresholds: Mapping[str, float]
 
 
+class StandingOutcome(_Part):
+    """Where the probability lies among the calibration subjects of one label, as `model.types.Standing`."""
+
+    label: int
+    subjects: int
+    lower: int
+    histogram: tuple[int, ...]
+
+
 class ScopeOutcome(_Part):
     """Whether the input looked like what the model was trained on."""
 
@@ -129,6 +138,7 @@ class PredictionOutcome(_Part):
     mutual_information: Number  # nats
     band: str | None
     slices: tuple[SliceOutcome, ...]
+    standing: Annotated[tuple[StandingOutcome, ...], Field(exclude_if=lambda found: not found)] = ()
 
     @classmethod
     def of(cls, prediction: "Prediction") -> Self:
@@ -142,6 +152,7 @@ class PredictionOutcome(_Part):
             mutual_information=prediction.mutual_information,
             band=None if prediction.band is None else str(prediction.band),
             slices=tuple(SliceOutcome.of(each) for each in prediction.slices),
+            standing=tuple(StandingOutcome(**vars(each)) for each in prediction.standing),
         )
 
 

@@ -50,7 +50,7 @@ def kill_child(agent: int) -> None:
 
 def metrics(run: Path) -> dict[str, float]:
     found = pipeline.calibrated(run)
-    told = evaluate(pipeline.out_of_fold(run), found.temperature, found.thresholds).to_dict()
+    told = evaluate(pipeline.out_of_fold(run), found.temperature, found.conformal).to_dict()
     return {name: each["value"] for name, each in told["by_slice"].items()}
 
 

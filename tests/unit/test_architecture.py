@@ -17,13 +17,13 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance capacity demo web",
+        "notify offline conformance capacity demo web verdict",
         "web": "certificates config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
-        "hl7": "config config_telling errors storage dicom dimse work",
+        "hl7": "config config_telling errors verdict storage dicom dimse work",
         "notify": "certificates silence config config_telling errors logs retry storage process",
-        "observe": "certificates silence config config_web errors logs storage archive dicom dimse receive deliver "
+        "observe": "certificates silence config config_web errors logs verdict storage archive dicom dimse receive deliver "
         "work process hl7",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
