@@ -18,7 +18,7 @@ from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from model import slicing
-from model.brain import Brain, Floats, dice
+from model.brain import Brain, Floats, Mask, dice
 from model.slicing import Preprocessing
 from model.types import Slice, Volume
 
@@ -49,17 +49,26 @@ def slices(volume: Volume, brain: Brain, aligned: Aligned, preprocessing: Prepro
     shape = (preprocessing.slices, preprocessing.size, preprocessing.size)
     planes = slicing.resample(volume, grid, shape)
     mask = Volume(brain.mask.astype(np.float32), brain.affine_mm)
-    inside = slicing.resample(mask, grid, shape) > 0.5
-    low, high = _window(volume, planes[inside], preprocessing)
-    planes = np.where(inside, (planes - np.float32(low)) * np.float32(255 / (high - low)), np.float32(0))
+    inside = _without_rim(slicing.resample(mask, grid, shape) > 0.5, preprocessing)
+    planes = np.where(inside, _windowed(planes, inside, preprocessing), np.float32(0))
     return slicing.rounded(volume, planes, grid)
 
 
-def _window(volume: Volume, inside: Floats, preprocessing: Preprocessing) -> tuple[float, float]:
-    """The values that become 0 and 255: the air of the volume, and the brightest of the brain in the slab."""
-    low = float(np.percentile(volume.voxels[::2, ::4, ::4], preprocessing.window_percentiles[0]))
-    high = float(np.percentile(inside, preprocessing.window_percentiles[1])) if inside.size else low
-    return low, high if high > low else low + 1.0
+def _without_rim(inside: Mask, preprocessing: Preprocessing) -> Mask:
+    """What lies deeper than the rim in its plane."""
+    pixel_mm = np.divide(preprocessing.field_mm, preprocessing.size)
+    depths = [ndimage.distance_transform_edt(plane, sampling=pixel_mm) for plane in inside]
+    return np.stack(depths) > preprocessing.rim_mm
+
+
+def _windowed(planes: Floats, inside: Mask, preprocessing: Preprocessing) -> Floats:
+    """The percentiles of the brain become the values that those of the training slices have."""
+    if not inside.any():
+        return planes
+    low, high = np.percentile(planes[inside], preprocessing.brain_percentiles)
+    dark, bright = preprocessing.brain_values
+    scale = (bright - dark) / (high - low) if high > low else 1.0
+    return np.asarray(dark + (planes - low) * scale, np.float32)
 
 
 def align(brain: Brain) -> Aligned:

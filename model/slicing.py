@@ -28,7 +28,8 @@ from model.types import Slice, Volume
 DIRECTIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)}
 )
-BRAINS, OF_THE_BRAIN = ("none", "deepbet"), ("brain", "above_middle_mm")
+BRAINS = ("none", "deepbet")
+OF_THE_BRAIN = ("brain", "above_middle_mm", "rim_mm", "brain_percentiles", "brain_values")
 STRIPES = min(4, os.cpu_count() or 1)
 
 
@@ -44,9 +45,10 @@ class Preprocessing:
     inner_mm            the intensity window is measured on what lies deeper than this below the head's surface, mm
     window_percentiles  of the slab's air and of the inner head: values that become 0 and 255
     brain               none, or deepbet: then the slices are those of an atlas that the brain is aligned to, without
-                        skull (model/aligned.py); field and slab hang from its middle, the window from the brain, and
-                        below_crown_mm and inner_mm say nothing
+                        skull (model/aligned.py); below_crown_mm, inner_mm and window_percentiles say nothing
     above_middle_mm     with a brain: from the middle of the atlas up to the middle plane, mm
+    rim_mm              what is left out at the edge of the brain, where its fluid is, mm
+    brain_percentiles   of the brain in the slab: what becomes brain_values, 0-255
     """
 
     size: int = 224
@@ -59,6 +61,9 @@ class Preprocessing:
     window_percentiles: tuple[float, float] = (1.0, 99.5)
     brain: str = "none"
     above_middle_mm: float = 3.5
+    rim_mm: float = 2.0
+    brain_percentiles: tuple[float, float] = (5.0, 95.0)
+    brain_values: tuple[float, float] = (38.0, 249.0)
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.slices < 1 or min(self.spacing_mm, *self.field_mm) <= 0:
@@ -66,8 +71,11 @@ class Preprocessing:
         axes = {"LR".find(each) >= 0 for each in self.directions}
         if {*self.directions} - {*DIRECTIONS} or len(axes) != 2:
             raise ValueError(f"preprocessing: {self.directions} are no two axes out of L/R and A/P")
-        if not 0 <= self.window_percentiles[0] < self.window_percentiles[1] <= 100:
-            raise ValueError("preprocessing: window_percentiles grow from 0 to 100")
+        for low, high in (self.window_percentiles, self.brain_percentiles):
+            if not 0 <= low < high <= 100:
+                raise ValueError("preprocessing: window_percentiles and brain_percentiles grow from 0 to 100")
+        if not 0 <= self.brain_values[0] < self.brain_values[1] <= 255:
+            raise ValueError("preprocessing: brain_values grow from 0 to 255")
         if self.brain not in BRAINS:
             raise ValueError(f"preprocessing: brain is {' or '.join(BRAINS)}, not {self.brain!r}")
 
