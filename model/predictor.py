@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model import scope, slicing
+from model import scope, sight, slicing
 from model.aggregate import study_probability, study_uncertainty
 from model.bundle import Bundle
 from model.calibration import probability
@@ -57,8 +57,8 @@ class Predictor:
         seed: of the study, for the dropout masks · progress: hears how many slices are done, and of how many.
         Raises VolumeError and DeviceOutOfMemory.
         """
-        slices = slicing.slices(volume, self.manifest.preprocessing)
-        return self.classify(slices, scope.assess(volume, slices, self.manifest.scope), seed, progress)
+        slices, found = sight.see(volume, self.manifest.preprocessing, self.manifest.scope)
+        return self.classify(slices, found, seed, progress)
 
     def predict_slices(
         self, slices: Sequence[Slice], seed: bytes, progress: Progress | None = None, *, gate: bool = False

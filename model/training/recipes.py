@@ -117,7 +117,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for manifests and reports."""
-        return asdict(self) | {"architecture": self.architecture.model_dump()}
+        return asdict(self) | {
+            "architecture": self.architecture.model_dump(),
+            "preprocessing": self.preprocessing.to_dict(),
+        }
 
     @property
     def choices(self) -> dict[str, Any]:

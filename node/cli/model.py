@@ -121,11 +121,14 @@ def show(bundle: BundleFolder, as_json: Json = False) -> None:
 
 def demonstration(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bundle.")],
+    brain: Annotated[
+        str, typer.Option(help="none (slices of the head), or deepbet (of the brain in an atlas, without skull).")
+    ] = "none",
     force: Force = False,
 ) -> None:
     """Write out the small trained bundle that ships with the package; it demonstrates the node, no more."""
     with _problems():
-        from model.bundle import DEMONSTRATION, Bundle
+        from model.bundle import DEMONSTRATION, Bundle, with_brain
         from model.errors import BundleError
 
         folder = _free(target, force)
@@ -133,6 +136,8 @@ def demonstration(
             shutil.copytree(DEMONSTRATION, folder, dirs_exist_ok=True)
         except OSError as error:  # of several files it is a list, without a number
             raise BundleError(f"{folder}: cannot be written: {error}") from error
+        if brain != "none":
+            with_brain(Bundle.load(folder), brain).save(folder)
         tables.bundle(Bundle.load(folder), folder)
 
 
