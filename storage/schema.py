@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator
 from storage.records import Proof, SwitchName, Word
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0005"  # the newest migration: a database that says this needs none
+HEAD = "0008"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -363,6 +363,18 @@ readings = sa.Table(  # the words of those who read an answer; rows are only add
     sqlite_strict=True,
 )
 sa.Index("readings_answer", readings.c.answer_id)
+
+trials = sa.Table(  # what another bundle said of the study of an answer, beside the one in charge
+    "trials",
+    metadata,
+    sa.Column("bundle", sa.Text, primary_key=True),  # SHA-256, as of `ModelId`
+    sa.Column("answer_id", sa.Integer, primary_key=True),
+    sa.Column("said", Json, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+)
+sa.Index("trials_answer", trials.c.answer_id)
 
 switches = sa.Table(  # those that are on
     "switches",
