@@ -364,6 +364,18 @@ readings = sa.Table(  # the words of those who read an answer; rows are only add
 )
 sa.Index("readings_answer", readings.c.answer_id)
 
+trials = sa.Table(  # what another bundle said of the study of an answer, beside the one in charge
+    "trials",
+    metadata,
+    sa.Column("bundle", sa.Text, primary_key=True),  # SHA-256, as of `ModelId`
+    sa.Column("answer_id", sa.Integer, primary_key=True),
+    sa.Column("said", Json, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+)
+sa.Index("trials_answer", trials.c.answer_id)
+
 switches = sa.Table(  # those that are on
     "switches",
     metadata,

@@ -103,6 +103,24 @@ def configuration_changed(us: str, before: str, after: str) -> AuditEvent:
     return AuditEvent(SECURITY_ALERT, "E", (Participant(us, is_requestor=True),), (settings,), SOFTWARE_CONFIGURATION)
 
 
+def bundle_commissioned(us: str, operator: str, bundle: str, report: Mapping[str, str]) -> AuditEvent:
+    """A bundle was held against a site's labels (A.5.3.11); `report`: where it is, its hash, its signature, the key."""
+    what = "a bundle was commissioned"
+    details = (("Alert Description", what), ("bundle", bundle), *report.items())
+    people = (Participant(us), Participant(operator, is_requestor=True))
+    thing = Thing(bundle, URI, "commissioning report", role="13", details=details)
+    return AuditEvent(SECURITY_ALERT, "E", people, (thing,), SOFTWARE_CONFIGURATION, description=what)
+
+
+def bundle_promoted(us: str, operator: str, before: str, after: str, why: str) -> AuditEvent:
+    """Another bundle is in charge (A.5.3.11); bundles are told by their SHA-256."""
+    what = "another bundle is in charge"
+    details = (("Alert Description", what), ("before", before), ("after", after), ("reason", why))
+    people = (Participant(us), Participant(operator, is_requestor=True))
+    thing = Thing(after, URI, "bundle", role="13", details=details)
+    return AuditEvent(SECURITY_ALERT, "E", people, (thing,), SOFTWARE_CONFIGURATION, description=what)
+
+
 def user_authentication(us: str, user: str, host: str, type_code: Code, outcome: int) -> AuditEvent:
     """Somebody logged in to the pages or out, or tried to (A.5.3.12)."""
     people = (Participant(user or "unknown", is_requestor=True, host=host), Participant(us, role=APPLICATION))

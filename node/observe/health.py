@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from node.config import Hl7Receiver, Settings, Worker, load
+from node import charge
+from node.config import Hl7Receiver, Settings, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
@@ -53,7 +54,7 @@ def refuse_to_start(settings: Settings) -> None:
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
     pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
-    facts = (_of_listener(settings), *pages, *of_tls(settings), _bundle_folder(settings.worker))
+    facts = (_of_listener(settings), *pages, *of_tls(settings), _bundle_folder(settings))
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -78,7 +79,7 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield _senders(settings)
     yield from of_tls(settings)
     yield from of_certificates(settings)
-    yield from _model(settings.worker, settings.data_folder)
+    yield from _model(settings)
     yield from _peers(settings)
     yield from (_hl7(each) for each in settings.hl7)
 
@@ -187,24 +188,32 @@ def _unresolved(host: str | None) -> str:
     return ""
 
 
-def _bundle_folder(worker: Worker) -> Fact:
+def _bundle_folder(settings: Settings) -> Fact:
     """Quick: its content is checked by the worker, which reads it anyway."""
-    if worker.bundle is None:
-        return Fact("bundle", "trouble", "worker.bundle: is not set; there is no model to work with")
-    if not (worker.bundle / "manifest.json").is_file():
-        return Fact("bundle", "trouble", f"worker.bundle: {worker.bundle} is no bundle folder: it has no manifest.json")
-    return Fact("bundle", "ok", str(worker.bundle))
+    try:
+        promoted = charge.of(settings)
+    except ConfigurationError as error:
+        return Fact("bundle", "trouble", str(error))
+    bundle = charge.put(settings, promoted).worker.bundle
+    key = "worker.bundle" if promoted is None else f"promoted {promoted.at} in place of worker.bundle"
+    if bundle is None:
+        return Fact("bundle", "trouble", f"{key}: is not set; there is no model to work with")
+    if not (bundle / "manifest.json").is_file():
+        return Fact("bundle", "trouble", f"{key}: {bundle} is no bundle folder: it has no manifest.json")
+    return Fact("bundle", "ok", str(bundle))
 
 
-def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
-    found = _bundle_folder(worker)
+def _model(settings: Settings) -> Iterable[Fact]:
+    found = _bundle_folder(settings)
     if found.level == "trouble":
         return [found]
-    settle_in(data_folder)
+    settle_in(settings.data_folder)
     from node.work.inference import load as load_model  # with torch
 
     try:
-        _, ready = load_model(worker)
+        promoted = charge.of(settings)
+        _, ready = load_model(charge.put(settings, promoted).worker)
+        charge.refuse_another(promoted, ready.sha256)
     except ConfigurationError as error:
         return [Fact("bundle and device", "trouble", line) for line in str(error).splitlines()]
     trained = Fact("bundle", "ok", f"{ready.bundle}, sha256 {ready.sha256[:16]}…, loaded in {ready.load_s:.1f} s")

@@ -40,7 +40,7 @@ COUNTERS = {  # tally -> name, labels that are kept, and what it is
     "predictions": ("predictions", ("band",), "Answers by decision band."),
     "out_of_scope": ("out_of_scope", (), "Studies that are none that the model may classify."),
     "series_refused": ("series_refused", ("reason",), "Series that were not read."),
-    "reader_words": ("reader_words", ("word",), "What readers said of answers."),
+    "reader_words": ("reader_words", ("word", "bundle"), "What readers said of answers."),
 }
 HISTOGRAMS = {  # tally -> name, labels, bounds, and what it is
     "stage_s": ("stage_duration_seconds", ("stage",), SECONDS, "How long a stage of the work took."),

@@ -31,6 +31,11 @@ def _finite(value: object) -> object:
 Number = Annotated[float | None, BeforeValidator(_finite)]  # JSON has no word for what is not finite
 
 
+def bundle_label(name: str, version: str, sha256: str) -> str:
+    """What a bundle goes by in sums and tables: short, and never that of another one."""
+    return f"{name} {version} {sha256[:12]}"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")  # a later version may say more
 
@@ -86,6 +91,11 @@ class ModelOutcome(_Part):
     dropout_samples: int
     rollout_order: str
     thresholds: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """In one line, and short: what sums of this bundle go by."""
+        return bundle_label(self.name, self.version, self.sha256)
 
 
 class StandingOutcome(_Part):

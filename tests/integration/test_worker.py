@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from node import charge
+from node.charge import ModelAt
 from node.config import Destination, Settings
 from node.errors import ConfigurationRefused
 from node.process.heartbeat import Heartbeat, pulse
@@ -199,6 +201,34 @@ def test_a_full_disk_costs_a_job_neither_attempts_nor_time(bench: Bench, db: Dat
     bench.start(code, job_timeout_s=1.2)
     wait_until(lambda: "disk full" in bench.stage, "the stage to say so")
     assert bench.ended(job, JobState.DONE).attempt == 1
+
+
+def promoted(db: Database, sha256: str) -> None:
+    folder = stored.folder(db).root
+    settings = Settings(data_folder=folder)
+    charge.promote(settings, ModelAt(folder / "new", sha256), ModelAt(folder, "1" * 64), "uid 0", "a report", now())
+
+
+def test_a_promotion_meets_a_running_job_after_its_end_and_the_next_one_with_the_new_bundle(
+    bench: Bench, db: Database
+) -> None:
+    job = job_of(db)
+    bench.start("if job == 1: say(progress); time.sleep(1)\nsay(done)")
+    wait_until(lambda: bench.stage == "predicts", "the job to be worked on")
+    promoted(db, READY.sha256)
+    other = job_of(db, "1.2.4")
+    assert bench.ended(other, JobState.DONE).attempt == 1
+    assert queue.get(db, job.job_id).attempt == 1
+    assert len(bench.children) == 2
+
+
+def test_what_took_the_place_of_a_promoted_bundle_is_not_served(bench: Bench, db: Database) -> None:
+    promoted(db, "2" * 64)
+    job = job_of(db)
+    bench.start("say(done)")
+    wait_until(lambda: bench.error is not None, "the refusal")
+    assert "is not the bundle that was promoted" in str(bench.error)
+    assert queue.get(db, job.job_id).state is JobState.QUEUED
 
 
 def test_a_cancelled_job_is_dropped_and_the_next_one_is_done(bench: Bench, db: Database) -> None:

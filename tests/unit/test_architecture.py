@@ -16,19 +16,20 @@ ROOT = rooms.ROOT
 WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
-        "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance capacity demo web verdict",
+        "cli": "charge config errors logs storage archive model dicom dimse receive series work service process "
+        "observe notify offline trial conformance capacity demo web verdict",
         "web": "certificates config config_web errors logs verdict storage observe process work",
         "demo": "config errors model storage dicom dimse process observe",
         "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
         "hl7": "config config_telling errors verdict storage dicom dimse work",
         "notify": "certificates silence config config_telling errors logs retry storage process",
-        "observe": "certificates silence config config_web errors logs verdict storage archive dicom dimse receive deliver "
-        "work process hl7",
+        "observe": "certificates charge silence config config_web errors logs verdict storage archive dicom dimse "
+        "receive deliver work process hl7",
+        "trial": "charge config errors logs model storage dicom series work offline",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
         "capacity": "errors",
-        "work": "config dicom errors logs retry patience model storage series report process",
+        "work": "charge config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
         "process": "config log_sink storage receive",
@@ -41,6 +42,7 @@ WALLS: rooms.Ways = {
         "dimse": "config errors logs dicom",
         "dicom": "errors",
         "retry": "config errors logs storage",
+        "charge": "config errors storage",
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
@@ -73,7 +75,7 @@ DOORS = {
     "typer": ("node/cli",),
     "fastapi": ("node/web",),
     "starlette": ("node/web",),
-    "jinja2": ("node/web",),
+    "jinja2": ("node/web", "node/trial/page.py"),
     "uvicorn": ("node/web",),
     "argon2": ("node/web",),
     "authlib": ("node/web",),
@@ -86,7 +88,8 @@ DOORS = {
     "pydicom": ("node",),
     "apprise": ("node/notify/service.py",),
     "smtplib": ("node/notify/mail.py",),
-    "cryptography": ("node/certificates.py",),
+    "cryptography": ("node/certificates.py", "node/trial/signing.py"),
+    "sklearn": ("node/trial/comparison.py",),
     "hl7": ("node/hl7",),
 }
 

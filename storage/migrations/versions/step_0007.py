@@ -1,21 +1,22 @@
-"""What machines asked for under a key, and were answered."""
+"""What another bundle said of studies, beside the one in charge."""
 
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 STATEMENTS = (
     """
-    CREATE TABLE requests (
-        "key" TEXT NOT NULL,
-        asked TEXT NOT NULL,
-        answer TEXT NOT NULL,
+    CREATE TABLE trials (
+        bundle TEXT NOT NULL,
+        answer_id INTEGER NOT NULL,
+        said TEXT NOT NULL,
         at INTEGER NOT NULL,
-        PRIMARY KEY ("key")
+        PRIMARY KEY (bundle, answer_id),
+        FOREIGN KEY(answer_id) REFERENCES answers (answer_id) ON DELETE CASCADE
     ) STRICT
     """,
-    "CREATE INDEX requests_at ON requests (at)",
+    "CREATE INDEX trials_answer ON trials (answer_id)",
 )
 
 
