@@ -189,6 +189,9 @@ def promote(
         settings = load(config)
         of_now = promotion.in_charge(settings)
         to = promotion.before(settings) if bundle is None else promotion.at(bundle)
+        if to == of_now:
+            typer.echo(f"{to.folder} is in charge already")
+            return
         why = "back to what was in charge before" if bundle is None else without_commissioning
         why = why or promotion.grounds(acts.folder, to)
         _, ready = load_model(settings.worker.model_copy(update={"bundle": to.folder}))  # as the workers will

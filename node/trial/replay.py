@@ -41,10 +41,10 @@ class Pair:
     new: Said
 
 
-def standing(answer: Answer, job: Job) -> Said:
-    """What stands."""
+def standing(job: Job) -> Said:
+    """What stands, by the job of its answer."""
     outcome = Outcome.from_row(job.outcome)
-    return Said.of(outcome or Outcome(), "", answer.reason)
+    return Said.of(outcome or Outcome(), "", job.reason)  # that of the answer says why it was published
 
 
 def replay(
@@ -56,10 +56,10 @@ def replay(
     tell: Tell,
 ) -> Iterator[Pair]:
     """Work out each of these answers again, one study after the other."""
-    for number, (answer, job) in enumerate(found):
+    for number, (_, job) in enumerate(found):
         tell(f"study {number + 1} of {len(found)}", number, len(found))
         tried = answering.of_job(db, folder, settings, predictor, job, lambda *_: None)
-        yield Pair(job.study_instance_uid, job.job_id, standing(answer, job), tried.said)
+        yield Pair(job.study_instance_uid, job.job_id, standing(job), tried.said)
 
 
 class Shadow:
@@ -116,8 +116,8 @@ class Shadow:
 def kept(db: Database, bundle: str) -> list[Pair]:
     """All that a shadow was asked about, newest first."""
     return [
-        Pair(job.study_instance_uid, job.job_id, standing(answer, job), Said(**each.said))
-        for answer, job, each in trials.said(db, bundle)
+        Pair(job.study_instance_uid, job.job_id, standing(job), Said(**each.said))
+        for _, job, each in trials.said(db, bundle)
     ]
 
 

@@ -124,6 +124,7 @@ def test_the_same_bundle_says_the_same_again_and_nothing_changes(site: Site, db:
     assert found["totals"]["studies"] == 3
     assert (found["totals"]["both"], found["totals"]["neither"], found["totals"]["bias"]) == (2, 1, 0.0)
     assert [each["look_at"] for each in found["studies"]] == ["", "", ""]
+    assert all(each["old"]["reason"] == each["new"]["reason"] for each in found["studies"])
     assert everything(db) == before
 
 
@@ -195,6 +196,7 @@ def test_a_bundle_is_commissioned_promoted_and_gone_back_from(site: Site, db: Da
     assert promoted is not None
     assert promoted.why == str(report.relative_to(site.folder.root))
     assert charge.serving(site.settings).worker.bundle == site.new
+    assert "already" in site.run("promote", site.new).output
     assert site.run("promote", "--back").exit_code == 0
     assert charge.serving(site.settings).worker.bundle == site.old
     words = [each.reason for each in events.newest(db, 50) if each.name == "bundle promoted"]
