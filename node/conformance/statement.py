@@ -12,7 +12,7 @@ from string import Template
 from pydicom.uid import UID
 
 from node.config import Destination, Settings
-from node.conformance import catalogue
+from node.conformance import catalogue, dicomweb
 from node.deliver.proof import AT_ONCE
 from node.dicom import implementation, syntaxes
 from node.dimse import connection, contexts, negotiation
@@ -87,6 +87,7 @@ def statement(settings: Settings, origin: str) -> str:
         "where_present": ", ".join(WHERE_PRESENT),
         "terms": catalogue.terms(),
         "objects": _objects(settings, software),
+        "dicomweb": dicomweb.section(settings),
     }
     filled = values | _receiving(settings) | _sending(settings)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled)

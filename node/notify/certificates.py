@@ -6,13 +6,15 @@ from pathlib import Path
 
 from cryptography import x509
 
-from node.config import Settings, Tls
+from node.config import Settings
 
 
 def endings(settings: Settings) -> Iterator[tuple[str, datetime]]:
     """The setting of each certificate that the node shows to others, and when it ends; without unreadable ones."""
-    sections: list[tuple[str, Tls | None]] = [
+    by_web = settings.dicomweb and settings.dicomweb.tls
+    sections = [
         ("listener.tls", settings.listener.tls),
+        ("dicomweb.tls", by_web),
         ("archive.tls", settings.archive.tls if settings.archive else None),
         ("audit.tls", settings.audit.tls),
         *((f"destinations.{each.name}.tls", each.tls) for each in settings.destinations),

@@ -49,6 +49,10 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
         if tls is not None:
             yield f"{key}.certificate", tls.certificate
             yield f"{key}.authorities", tls.authorities
+    if settings.dicomweb is not None and settings.dicomweb.tls is not None:
+        yield "dicomweb.tls.certificate", settings.dicomweb.tls.certificate
+        if settings.dicomweb.tls.authorities is not None:
+            yield "dicomweb.tls.authorities", settings.dicomweb.tls.authorities
     if settings.web.tls is not None:
         yield "web.tls.certificate", settings.web.tls.certificate
 

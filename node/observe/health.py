@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from node.access.secrets import secret
 from node.config import Hl7Receiver, Settings, Tls, Worker, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
@@ -62,7 +63,13 @@ def refuse_to_start(settings: Settings) -> None:
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
     pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
-    facts = (_of_listener(settings), *pages, *_tls(settings), _bundle_folder(settings.worker))
+    facts = (
+        _of_listener(settings),
+        *pages,
+        *_dicomweb(settings, listens=True),
+        *_tls(settings),
+        _bundle_folder(settings.worker),
+    )
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -82,6 +89,9 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield from (Fact("notices", "warning", line) for line in remarks(pulses(folder.root / "locks")))
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
         yield _of_listener(settings)
+        yield from _dicomweb(settings, listens=True)
+    else:
+        yield from _dicomweb(settings, listens=False)
     if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
         yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
@@ -149,6 +159,32 @@ def _processes(folder: DataFolder) -> list[Fact]:
 
 def _of_listener(settings: Settings) -> Fact:
     return _network("listener", settings.listener.host, settings.listener.port)
+
+
+def _dicomweb(settings: Settings, *, listens: bool) -> Iterator[Fact]:
+    """The door for STOW-RS; `listens`: nobody does there yet, so that it can be tried."""
+    dicomweb = settings.dicomweb
+    if dicomweb is None:
+        return
+    if listens:
+        yield _network("dicomweb", dicomweb.host, dicomweb.port)
+    if not dicomweb.allow and dicomweb.visitors == "none":
+        yield Fact("STOW-RS senders", "warning", "dicomweb.allow is empty: nobody may store by STOW-RS")
+    try:
+        if dicomweb.tls is not None:
+            from node.dicomweb.server import server_context as web_context
+
+            web_context(dicomweb.tls)
+        for each in dicomweb.allow:
+            if each.secret is not None:
+                secret(each.secret, f"dicomweb.allow: {each.ae_title}")
+    except ConfigurationError as error:
+        yield Fact("STOW-RS", "trouble", str(error))
+    yield from (
+        Fact("STOW-RS senders", "trouble", f"dicomweb.allow: {each.ae_title}: {why}")
+        for each in dicomweb.allow
+        if (why := _unresolved(each.host))
+    )
 
 
 def _network(section: str, host: str, port: int) -> Fact:

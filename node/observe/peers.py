@@ -87,7 +87,8 @@ def _senders(settings: Settings, db: Database, now: datetime) -> list[Sender]:
         for each in tallies.since(db, name, now - HABIT):
             found[each.labels["peer"]][name].append(each)
     last = {(each.name, each.labels["peer"]): each.at for each in sorted(tallies.totals(db, *SEEN), key=_at)}
-    known = list(dict.fromkeys(each.ae_title for each in settings.listener.allow))
+    by_web = () if settings.dicomweb is None else settings.dicomweb.allow
+    known = list(dict.fromkeys(each.ae_title for each in (*settings.listener.allow, *by_web)))
     strangers = sorted(found.keys() - set(known))
     return [_sender(title, title in known, found[title], last, now) for title in (*known, *strangers)]
 

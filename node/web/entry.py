@@ -8,10 +8,10 @@ from fastapi import Depends, HTTPException, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from node.access.visitor import Role, Visitor
 from node.web.door import COOKIE
 from node.web.guard import cookie
 from node.web.site import Site
-from node.web.visitor import Role, Visitor
 
 OPEN = ("/static/", "/login", "/theme")  # for whoever has not logged in
 FOR_SCRIPTS = ("/api/", "/metrics")

@@ -17,15 +17,17 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance capacity demo web",
-        "web": "config config_web errors logs verdict storage observe process work",
+        "notify offline conformance capacity demo web access",
+        "web": "config config_web errors logs verdict storage observe process work access",
+        "dicomweb": "config config_dicomweb errors logs dicom dimse access",
+        "access": "config config_web errors",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
+        "service": "config errors logs storage archive dicom dicomweb dimse receive deliver process observe notify hl7 report",
         "hl7": "config config_telling errors storage dicom dimse work",
-        "notify": "config config_telling errors logs retry storage process",
-        "observe": "config errors logs storage archive dicom dimse receive deliver work process hl7",
+        "notify": "config config_telling errors logs retry storage process access",
+        "observe": "config errors logs storage archive dicom dicomweb dimse receive deliver work process hl7 access",
         "offline": "config errors model dicom series report",
-        "conformance": "config model dicom dimse report deliver",
+        "conformance": "config config_dicomweb model dicom dicomweb dimse report deliver",
         "capacity": "errors",
         "work": "config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
@@ -41,10 +43,11 @@ WALLS: rooms.Ways = {
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
-        "config": "errors dicom config_file config_base config_telling config_web",
+        "config": "errors dicom config_file config_base config_dicomweb config_telling config_web",
         "config_base": "",
         "config_telling": "config_base",
         "config_web": "config_base",
+        "config_dicomweb": "config_base config_telling config_web",
         "config_file": "errors",
         "errors": "",
         "model": "",
@@ -72,7 +75,7 @@ DOORS = {
     "starlette": ("node/web",),
     "jinja2": ("node/web",),
     "uvicorn": ("node/web",),
-    "argon2": ("node/web",),
+    "argon2": ("node/access",),
     "authlib": ("node/web",),
     "joserfc": ("node/web/openid.py",),
     "httpx2": ("node/web/openid.py",),
@@ -85,6 +88,7 @@ DOORS = {
     "smtplib": ("node/notify/mail.py",),
     "cryptography": ("node/notify/certificates.py",),
     "hl7": ("node/hl7",),
+    "h11": ("node/dicomweb/conversation.py",),
 }
 
 
