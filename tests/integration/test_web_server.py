@@ -17,7 +17,7 @@ from node.errors import ConfigurationError
 from node.process.heartbeat import pulse
 from node.web.server import listening, server_context
 from storage import Database, DataFolder
-from tests import certificates, web
+from tests import certificates, peers, web
 from tests.destination import wait_until
 
 pytestmark = pytest.mark.slow
@@ -68,7 +68,7 @@ def test_the_pages_run_alone_and_users_are_made_on_the_command_line(tmp_path: Pa
     assert user.role is Role.OPERATE
 
     line = [sys.executable, "-P", "-m", "node", "web", "--config", str(config)]
-    with subprocess.Popen(line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with peers.process(line, tmp_path / "web.log") as process:
         wait_until(lambda: bool((sign := pulse(data / "locks", "web")) and sign.state == "ready"), "the pages", 60)
         sign = pulse(data / "locks", "web")
         assert sign is not None
@@ -76,5 +76,4 @@ def test_the_pages_run_alone_and_users_are_made_on_the_command_line(tmp_path: Pa
         assert answer.headers["location"] == "/login?next=%2Fqueue"
         process.terminate()
         assert process.wait(30) == 0
-        assert process.stderr is not None
-        assert "error" not in process.stderr.read()
+    assert "error" not in (tmp_path / "web.log").read_text()
