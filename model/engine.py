@@ -40,6 +40,15 @@ class Answer:
     rollout: Array
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Of an accelerator, whoever uses it."""
+
+    device: str  # what its maker calls it
+    used_bytes: int
+    total_bytes: int
+
+
 class Engine(Protocol):
     """One way of running the network, on one device, in one precision."""
 
@@ -54,6 +63,10 @@ class Engine(Protocol):
     @property
     def precision(self) -> str:
         """What the large matrix products are computed in: float32, bfloat16 or float16."""
+
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """Of the device, now; None where it computes in the memory of the machine, or does not say."""
 
     def answer(self, images: Array, masks: Masks, progress: Progress | None = None) -> Answer:
         """images (N, 1, S, S), z-scored; `progress` hears how many of them are done, and of how many.

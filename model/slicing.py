@@ -28,6 +28,8 @@ from model.types import Slice, Volume
 DIRECTIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)}
 )
+BRAINS = ("none", "deepbet")
+OF_THE_BRAIN = ("brain", "above_middle_mm", "rim_mm", "brain_percentiles", "brain_values")
 STRIPES = min(4, os.cpu_count() or 1)
 
 
@@ -42,6 +44,11 @@ class Preprocessing:
     directions          where row and column numbers grow to: L, R, P or A (patient's left, right, back, front)
     inner_mm            the intensity window is measured on what lies deeper than this below the head's surface, mm
     window_percentiles  of the slab's air and of the inner head: values that become 0 and 255
+    brain               none, or deepbet: then the slices are those of an atlas that the brain is aligned to, without
+                        skull (model/aligned.py); below_crown_mm, inner_mm and window_percentiles say nothing
+    above_middle_mm     with a brain: from the middle of the atlas up to the middle plane, mm
+    rim_mm              what is left out at the edge of the brain, where its fluid is, mm
+    brain_percentiles   of the brain in the slab: what becomes brain_values, 0-255
     """
 
     size: int = 224
@@ -52,6 +59,11 @@ class Preprocessing:
     directions: tuple[str, str] = ("P", "L")
     inner_mm: float = 18.0
     window_percentiles: tuple[float, float] = (1.0, 99.5)
+    brain: str = "none"
+    above_middle_mm: float = 3.5
+    rim_mm: float = 2.0
+    brain_percentiles: tuple[float, float] = (5.0, 95.0)
+    brain_values: tuple[float, float] = (38.0, 249.0)
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.slices < 1 or min(self.spacing_mm, *self.field_mm) <= 0:
@@ -59,8 +71,13 @@ class Preprocessing:
         axes = {"LR".find(each) >= 0 for each in self.directions}
         if {*self.directions} - {*DIRECTIONS} or len(axes) != 2:
             raise ValueError(f"preprocessing: {self.directions} are no two axes out of L/R and A/P")
-        if not 0 <= self.window_percentiles[0] < self.window_percentiles[1] <= 100:
-            raise ValueError("preprocessing: window_percentiles grow from 0 to 100")
+        for low, high in (self.window_percentiles, self.brain_percentiles):
+            if not 0 <= low < high <= 100:
+                raise ValueError("preprocessing: window_percentiles and brain_percentiles grow from 0 to 100")
+        if not 0 <= self.brain_values[0] < self.brain_values[1] <= 255:
+            raise ValueError("preprocessing: brain_values grow from 0 to 255")
+        if self.brain not in BRAINS:
+            raise ValueError(f"preprocessing: brain is {' or '.join(BRAINS)}, not {self.brain!r}")
 
     @classmethod
     def card(cls) -> Self:
@@ -68,8 +85,9 @@ class Preprocessing:
         return cls()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a manifest."""
-        return asdict(self)
+        """Plain values for a manifest; those of the brain only where there is one, so that older hashes stay."""
+        values = asdict(self)
+        return values if self.brain != "none" else {key: values[key] for key in values if key not in OF_THE_BRAIN}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -89,8 +107,13 @@ def slices(volume: Volume, preprocessing: Preprocessing) -> tuple[Slice, ...]:
     low, high = window(planes, head, preprocessing)
     planes -= np.float32(low)
     planes *= np.float32(255 / (high - low))
+    return rounded(volume, planes, slab_mm)
+
+
+def rounded(volume: Volume, planes: NDArray[np.float32], grid_mm: NDArray[np.float64]) -> tuple[Slice, ...]:
+    """Planes (n, S, S), which this overwrites, as slices of 8 bit at their places in the volume."""
     pixels = np.rint(np.clip(planes, 0, 255, out=planes), out=planes).astype(np.uint8)
-    return tuple(_slice(volume, image, slab_mm, index) for index, image in enumerate(pixels))
+    return tuple(_slice(volume, image, grid_mm, index) for index, image in enumerate(pixels))
 
 
 def normalise(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -110,14 +133,18 @@ def slice_from_image(image: Image.Image | NDArray[Any], preprocessing: Preproces
 
 def slab(head: Head, preprocessing: Preprocessing) -> NDArray[np.float64]:
     """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `below_crown_mm` down."""
-    middle = head.crown_mm - preprocessing.below_crown_mm
+    return grid(np.array([*head.centre_mm(), head.crown_mm - preprocessing.below_crown_mm]), preprocessing)
+
+
+def grid(middle_mm: NDArray[np.float64], preprocessing: Preprocessing) -> NDArray[np.float64]:
+    """(4, 4) from (slice, row, column, 1) to mm: the slab of axial planes around a middle."""
     steps = np.divide(preprocessing.field_mm, preprocessing.size)
     matrix = np.eye(4)
     matrix[:3, 0] = (0, 0, preprocessing.spacing_mm)
     matrix[:3, 1] = np.multiply(DIRECTIONS[preprocessing.directions[0]], steps[0])
     matrix[:3, 2] = np.multiply(DIRECTIONS[preprocessing.directions[1]], steps[1])
     half = np.array([preprocessing.slices - 1, preprocessing.size - 1, preprocessing.size - 1]) / 2
-    matrix[:3, 3] = [*head.centre_mm(), middle] - matrix[:3, :3] @ half
+    matrix[:3, 3] = middle_mm - matrix[:3, :3] @ half
     return matrix
 
 

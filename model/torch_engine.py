@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model.bundle import Bundle
-from model.engine import Answer, Array, Encoded, Progress
+from model.engine import Answer, Array, DeviceMemory, Encoded, Progress
 from model.errors import DeviceError, DeviceOutOfMemory
 from model.onepass import OnePass
 from model.uncertainty import DropoutHead, Masks
@@ -58,6 +58,17 @@ class TorchEngine:
 
         self._batch = in_batches(images, self._batch, one, self._forget)
         return Answer(torch.cat(logits, dim=1).cpu().numpy(), torch.cat(rollouts).cpu().numpy())
+
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """See Engine.memory. A device that is in trouble says so at its work, not here."""
+        if self._where.type != "cuda":
+            return None
+        try:
+            free, total = torch.cuda.mem_get_info(self._where)
+            return DeviceMemory(torch.cuda.get_device_name(self._where), total - free, total)
+        except RuntimeError:
+            return None
 
     def _encode(self, images: Array) -> Encoded:
         size = padded(len(images), self._batch)

@@ -75,12 +75,27 @@ class Slice:
 
 
 class Band(StrEnum):
-    """What a probability and its spread mean together, by the thresholds of the bundle."""
+    """What a probability, or it and its spread, mean by the bands of the bundle (`model.bands`)."""
 
     HIGH_LIKELIHOOD = "high likelihood"
     INDETERMINATE = "indeterminate"
     NO_SIGNIFICANT_CHANGES = "no significant changes"
     LOW_CONFIDENCE = "low confidence"
+    UNLIKE = "unlike anything seen"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a study's probability lies among the calibration subjects of one label, 0 or 1.
+
+    subjects   how many there are;  lower: of them with a lower probability
+    histogram  how many in each of as many equal parts, from 0 to 1
+    """
+
+    label: int
+    subjects: int
+    lower: int
+    histogram: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -134,7 +149,8 @@ class Scope:
 class Prediction:
     """What the model says of a study. When `scope.inside` is false, nothing was classified and `slices` is empty.
 
-    remarks  sentences on the series that was read, which a reader should know beside the numbers
+    standing  where the probability lies among calibration subjects; empty where the bundle does not carry theirs
+    remarks   sentences on the series that was read, which a reader should know beside the numbers
     """
 
     scope: Scope
@@ -146,3 +162,4 @@ class Prediction:
     band: Band | None
     model: ModelId
     remarks: tuple[str, ...] = ()
+    standing: tuple[Standing, ...] = ()

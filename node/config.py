@@ -177,6 +177,7 @@ class DeliverySettings(Section):
     maximum_backoff_s: Seconds = 900
     attempts_when_refused: Count = 3
     commitment_timeout_s: SomeSeconds = 600
+    echo_every_s: Seconds = 300
 
 
 class Retention(Section):

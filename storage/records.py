@@ -178,6 +178,16 @@ class Reading:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Said:
+    """What another bundle said of the study of an answer."""
+
+    bundle: str  # SHA-256 of its manifest
+    answer_id: int
+    said: Mapping[str, Any]
+    at: datetime
+
+
 class SwitchName(StrEnum):
     """What an operator can hold up."""
 

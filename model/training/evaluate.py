@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from model.manifest import Thresholds
-from model.training import metrics
+from model.bands import Conformal, Thresholds
+from model.training import coverage, metrics
+from model.training.coverage import Coverage
 from model.training.metrics import Interval
 from model.training.predictions import BySubject, Predictions
 
@@ -18,9 +19,10 @@ ALL_VIEWS = "all"
 class Evaluation:
     """Numbers with their intervals, of the axial slices, which the node reads, where there are any.
 
-    by_subject, by_slice   thresholded ones at 0.5;  at_bounds: by subject, at each bound of the decision bands
+    by_subject, by_slice   thresholded ones at 0.5;  at_bounds: by subject, at each bound of the bands
     by_view                AUROC by subject of one view alone, and of ALL_VIEWS together where there are several
     by_fold                AUROC by subject within each fold, no interval
+    coverage               by subject, of conformal sets; None where the bands are of the other kind
     """
 
     by_subject: dict[str, Interval]
@@ -30,6 +32,7 @@ class Evaluation:
     by_fold: dict[int, float]
     subjects: int
     slices: int
+    coverage: Coverage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what does not exist is null."""
@@ -41,23 +44,22 @@ class Evaluation:
             "at_bounds": {name: metrics.as_json(each) for name, each in self.at_bounds.items()},
             "auroc_by_view": metrics.as_json(self.by_view),
             "auroc_by_fold": {str(fold): round(value, 6) for fold, value in self.by_fold.items() if np.isfinite(value)},
+            "coverage": self.coverage.to_dict() if self.coverage else None,
         }
 
 
-def evaluate(predictions: Predictions, temperature: float, thresholds: Thresholds, resamples: int = 1000) -> Evaluation:
+def evaluate(
+    predictions: Predictions, temperature: float, bands: Thresholds | Conformal, resamples: int = 1000
+) -> Evaluation:
     """Everything that the report and the command line print."""
     served = predictions.served()
     subjects = served.by_subject(temperature)
-    bounds = {
-        "no_significant_changes": thresholds.no_significant_changes,
-        "high_likelihood": thresholds.high_likelihood,
-    }
     return Evaluation(
         by_subject=_measured(subjects, EVEN, resamples),
         by_slice=metrics.with_intervals(
             served.labels, served.probabilities(temperature), served.subjects, resamples=resamples
         ),
-        at_bounds={name: _measured(subjects, bound, resamples) for name, bound in bounds.items()},
+        at_bounds={name: _measured(subjects, bound, resamples) for name, bound in bands.bounds.items()},
         by_view={view: _auroc(each.by_subject(temperature), resamples) for view, each in _views(predictions).items()},
         by_fold={
             int(fold): metrics.auroc(
@@ -67,6 +69,7 @@ def evaluate(predictions: Predictions, temperature: float, thresholds: Threshold
         },
         subjects=len(subjects.subjects),
         slices=len(served),
+        coverage=coverage.measured(subjects, bands) if isinstance(bands, Conformal) else None,
     )
 
 
@@ -88,6 +91,4 @@ def _measured(subjects: BySubject, threshold: float, resamples: int) -> dict[str
 
 
 def _auroc(subjects: BySubject, resamples: int) -> Interval:
-    return metrics.interval_of(
-        lambda rows: metrics.auroc(subjects.labels[rows], subjects.probabilities[rows]), subjects.subjects, resamples
-    )
+    return metrics.auroc_interval(subjects.labels, subjects.probabilities, subjects.subjects, resamples)

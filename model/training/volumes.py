@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import VolumeError
-from model.slicing import Preprocessing, slice_from_image, slices, stack
+from model.sight import slices
+from model.slicing import Preprocessing, slice_from_image, stack
 from model.types import Slice, Volume
 
 NIFTI = (".nii", ".nii.gz")

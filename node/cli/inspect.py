@@ -63,13 +63,14 @@ def _limits(config: Path | None, bundle: Path | None) -> "tuple[Limits, str]":
     """What the service would hold a series against, and whose numbers of the model these are."""
     from model.errors import BundleError
     from model.manifest import Manifest
+    from node import charge
     from node.config import Settings, load
     from node.series.choice import Limits
 
     try:
         named = config or (CONFIG if CONFIG.is_file() else None)
         settings = Settings() if named is None else load(named)
-        folder = bundle or settings.worker.bundle
+        folder = bundle or charge.serving(settings).worker.bundle
         manifest = Manifest(trained=False) if folder is None else Manifest.read(folder / "manifest.json")
     except (ConfigurationError, BundleError) as error:
         err.print(f"[red]✗[/] {escape(str(error))}", highlight=False)

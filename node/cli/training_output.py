@@ -85,3 +85,7 @@ def print_evaluation(result: "Evaluation") -> None:
     for bound, values in result.at_bounds.items():
         told = f"at {bound}: sensitivity {values['sensitivity']}, specificity {values['specificity']}"
         out.print(told, highlight=False, soft_wrap=True)
+    if result.coverage is not None:
+        for label, held in result.coverage.held.items():
+            sets = ", ".join(f"{count} {name}" for name, count in result.coverage.sets[label].items())
+            out.print(f"sets of label {label}: hold it {held}; {sets}", highlight=False, soft_wrap=True)

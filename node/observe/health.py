@@ -2,21 +2,22 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from node import charge
 from node.access.secrets import secret
-from node.config import Hl7Receiver, Settings, Tls, Worker, load
+from node.config import Hl7Receiver, Settings, load
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
 from node.dimse.scu import Peer
-from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError, Unreachable
 from node.hl7 import mllp
+from node.observe.encryption import of_certificates, of_tls
+from node.observe.fact import Fact
 from node.observe.vital import remarks
 from node.process.heartbeat import pulses
 from node.process.quarters import settle_in
@@ -28,15 +29,6 @@ from storage.schema import HEAD
 
 ECHO_TIMEOUT_S = 5.0
 HOW_TO_REBUILD = "put a copy back, or run `neurossl rebuild` to make a new one from the stored instances"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line."""
-
-    name: str
-    level: Literal["ok", "warning", "trouble"]
-    text: str
 
 
 def of_configuration(path: Path) -> tuple[Fact, ...]:
@@ -67,8 +59,8 @@ def refuse_to_start(settings: Settings) -> None:
         _of_listener(settings),
         *pages,
         *_dicomweb(settings, listens=True),
-        *_tls(settings),
-        _bundle_folder(settings.worker),
+        *of_tls(settings),
+        _bundle_folder(settings),
     )
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
@@ -95,8 +87,9 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
         yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
-    yield from _tls(settings)
-    yield from _model(settings.worker, settings.data_folder)
+    yield from of_tls(settings)
+    yield from of_certificates(settings)
+    yield from _model(settings)
     yield from _peers(settings)
     yield from (_hl7(each) for each in settings.hl7)
 
@@ -231,43 +224,32 @@ def _unresolved(host: str | None) -> str:
     return ""
 
 
-def _tls(settings: Settings) -> list[Fact]:
-    uses: list[tuple[str, Callable[[Tls, str], object], Tls | None]] = [
-        ("listener.tls", server_context, settings.listener.tls),
-        *((f"destinations.{each.name}.tls", client_context, each.tls) for each in settings.destinations),
-        *((f"hl7.{each.name}.tls", client_context, each.tls) for each in settings.hl7),
-        ("audit.tls", client_context, settings.audit.tls),
-    ]
-    found = []
-    for key, use, tls in uses:
-        if tls is None:
-            continue
-        try:
-            use(tls, key)
-            found.append(Fact("TLS", "ok", f"{key}: certificate, key and authorities can be used"))
-        except ConfigurationError as error:
-            found.append(Fact("TLS", "trouble", str(error)))
-    return found
-
-
-def _bundle_folder(worker: Worker) -> Fact:
+def _bundle_folder(settings: Settings) -> Fact:
     """Quick: its content is checked by the worker, which reads it anyway."""
-    if worker.bundle is None:
-        return Fact("bundle", "trouble", "worker.bundle: is not set; there is no model to work with")
-    if not (worker.bundle / "manifest.json").is_file():
-        return Fact("bundle", "trouble", f"worker.bundle: {worker.bundle} is no bundle folder: it has no manifest.json")
-    return Fact("bundle", "ok", str(worker.bundle))
+    try:
+        promoted = charge.of(settings)
+    except ConfigurationError as error:
+        return Fact("bundle", "trouble", str(error))
+    bundle = charge.put(settings, promoted).worker.bundle
+    key = "worker.bundle" if promoted is None else f"promoted {promoted.at} in place of worker.bundle"
+    if bundle is None:
+        return Fact("bundle", "trouble", f"{key}: is not set; there is no model to work with")
+    if not (bundle / "manifest.json").is_file():
+        return Fact("bundle", "trouble", f"{key}: {bundle} is no bundle folder: it has no manifest.json")
+    return Fact("bundle", "ok", str(bundle))
 
 
-def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
-    found = _bundle_folder(worker)
+def _model(settings: Settings) -> Iterable[Fact]:
+    found = _bundle_folder(settings)
     if found.level == "trouble":
         return [found]
-    settle_in(data_folder)
+    settle_in(settings.data_folder)
     from node.work.inference import load as load_model  # with torch
 
     try:
-        _, ready = load_model(worker)
+        promoted = charge.of(settings)
+        _, ready = load_model(charge.put(settings, promoted).worker)
+        charge.refuse_another(promoted, ready.sha256)
     except ConfigurationError as error:
         return [Fact("bundle and device", "trouble", line) for line in str(error).splitlines()]
     trained = Fact("bundle", "ok", f"{ready.bundle}, sha256 {ready.sha256[:16]}…, loaded in {ready.load_s:.1f} s")

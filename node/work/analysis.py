@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
+from pydicom.dataset import Dataset
+
 from model import Predictor
 from model.errors import DeviceOutOfMemory
 from model.types import Prediction
@@ -197,7 +199,12 @@ class Analysis:
 def scanner(series: Sequence[SeriesHeaders], chosen: str | None) -> Scanner | None:
     """What made the chosen series, or the first one; None where that says nothing of itself."""
     first = next((each for each in series if each.series_instance_uid == chosen), series[0])
-    named = [_short(text(first.headers[0], keyword)) for keyword in ("Manufacturer", "ManufacturerModelName")]
+    return scanner_of(first.headers[0])
+
+
+def scanner_of(header: Dataset) -> Scanner | None:
+    """What made the image of this header; None where it says nothing of itself."""
+    named = [_short(text(header, keyword)) for keyword in ("Manufacturer", "ManufacturerModelName")]
     return Scanner(manufacturer=named[0], model=named[1]) if any(named) else None
 
 

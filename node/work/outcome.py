@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from model.types import Prediction, SlicePrediction
@@ -29,6 +29,11 @@ def _finite(value: object) -> object:
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]  # JSON has no word for what is not finite
+
+
+def bundle_label(name: str, version: str, sha256: str) -> str:
+    """What a bundle goes by in sums and tables: short, and never that of another one."""
+    return f"{name} {version} {sha256[:12]}"
 
 
 class _Part(BaseModel):
@@ -87,6 +92,20 @@ class ModelOutcome(_Part):
     rollout_order: str
     thresholds: Mapping[str, float]
 
+    @property
+    def label(self) -> str:
+        """In one line, and short: what sums of this bundle go by."""
+        return bundle_label(self.name, self.version, self.sha256)
+
+
+class StandingOutcome(_Part):
+    """Where the probability lies among the calibration subjects of one label, as `model.types.Standing`."""
+
+    label: int
+    subjects: int
+    lower: int
+    histogram: tuple[int, ...]
+
 
 class ScopeOutcome(_Part):
     """Whether the input looked like what the model was trained on."""
@@ -129,6 +148,7 @@ class PredictionOutcome(_Part):
     mutual_information: Number  # nats
     band: str | None
     slices: tuple[SliceOutcome, ...]
+    standing: Annotated[tuple[StandingOutcome, ...], Field(exclude_if=lambda found: not found)] = ()
 
     @classmethod
     def of(cls, prediction: "Prediction") -> Self:
@@ -142,6 +162,7 @@ class PredictionOutcome(_Part):
             mutual_information=prediction.mutual_information,
             band=None if prediction.band is None else str(prediction.band),
             slices=tuple(SliceOutcome.of(each) for each in prediction.slices),
+            standing=tuple(StandingOutcome(**vars(each)) for each in prediction.standing),
         )
 
 

@@ -58,7 +58,8 @@ def test_the_bundle_carries_everything_that_made_it(finished: Path) -> None:
     calibration = json.loads((finished / "run" / "calibration.json").read_text())
     assert bundle.manifest.trained
     assert bundle.manifest.temperature == pytest.approx(calibration["temperature"], abs=1e-6)
-    assert bundle.manifest.thresholds.model_dump() == calibration["thresholds"]
+    assert bundle.manifest.conformal is not None
+    assert bundle.manifest.conformal.model_dump(mode="json") == calibration["conformal"]
     assert json.loads(bundle.manifest.provenance["recipe"])["seed"] == training_data.TINY.seed
     assert json.loads(bundle.manifest.provenance["data"])["subjects"] == 20
     weights = load_file(finished / "run" / "bundle" / "weights.safetensors")

@@ -16,20 +16,23 @@ ROOT = rooms.ROOT
 WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
-        "cli": "config errors logs storage archive model dicom dimse receive series work service process observe "
-        "notify offline conformance capacity demo web access",
-        "web": "config config_web errors logs verdict storage observe process work access",
+        "cli": "charge config errors logs storage archive model dicom dimse receive series work service process "
+        "observe notify offline trial conformance capacity demo web verdict access",
+        "web": "certificates config config_web errors logs verdict storage observe process work access",
         "dicomweb": "config config_dicomweb errors logs dicom dimse access",
         "access": "config config_web errors",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dicomweb dimse receive deliver process observe notify hl7 report",
-        "hl7": "config config_telling errors storage dicom dimse work",
-        "notify": "config config_telling errors logs retry storage process access",
-        "observe": "config errors logs storage archive dicom dicomweb dimse receive deliver work process hl7 access",
+        "service": "config errors logs storage archive dicom dicomweb dimse receive deliver process observe notify hl7 "
+        "report",
+        "hl7": "config config_telling errors verdict storage dicom dimse work",
+        "notify": "certificates silence config config_telling errors logs retry storage process access",
+        "observe": "certificates charge silence config config_web errors logs verdict storage archive dicom dicomweb "
+        "dimse receive deliver work process hl7 access",
+        "trial": "charge config errors logs model storage dicom series work offline",
         "offline": "config errors model dicom series report",
         "conformance": "config config_dicomweb model dicom dicomweb dimse report deliver",
         "capacity": "errors",
-        "work": "config dicom errors logs retry patience model storage series report process",
+        "work": "charge config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
         "deliver": "config errors logs retry patience storage dimse",
         "process": "config log_sink storage receive",
@@ -37,9 +40,12 @@ WALLS: rooms.Ways = {
         "series": "config errors model dicom",
         "report": "config errors verdict model dicom series",
         "verdict": "",
+        "certificates": "config config_telling config_web errors",
+        "silence": "storage",
         "dimse": "config errors logs dicom",
         "dicom": "errors",
         "retry": "config errors logs storage",
+        "charge": "config errors storage",
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
@@ -73,7 +79,7 @@ DOORS = {
     "typer": ("node/cli",),
     "fastapi": ("node/web",),
     "starlette": ("node/web",),
-    "jinja2": ("node/web",),
+    "jinja2": ("node/web", "node/trial/page.py"),
     "uvicorn": ("node/web",),
     "argon2": ("node/access",),
     "authlib": ("node/web",),
@@ -86,7 +92,8 @@ DOORS = {
     "pydicom": ("node",),
     "apprise": ("node/notify/service.py",),
     "smtplib": ("node/notify/mail.py",),
-    "cryptography": ("node/notify/certificates.py",),
+    "cryptography": ("node/certificates.py", "node/trial/signing.py"),
+    "sklearn": ("node/trial/comparison.py",),
     "hl7": ("node/hl7",),
     "h11": ("node/dicomweb/conversation.py",),
 }
