@@ -8,7 +8,8 @@ temperature, thresholds) is not here: it comes from the bundle.
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeGuard, TypeVar, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -19,9 +20,9 @@ from node.config_base import Section as Section
 from node.config_base import Tls as Tls
 from node.config_base import ae_title as ae_title
 from node.config_dicomweb import DicomWeb
-from node.config_telling import EmailChannel, Notifications, WebhookChannel
+from node.config_telling import EmailChannel, Notifications, SecretPlace, WebhookChannel, http_address
 from node.config_telling import Hl7Receiver as Hl7Receiver
-from node.config_web import Web, anchored_web
+from node.config_web import Web, anchored_web, is_loopback
 from node.errors import ConfigurationError
 
 
@@ -155,10 +156,13 @@ class Results(Section):
 
 
 class Destination(Section):
-    """A PACS that gets the results."""
+    """A PACS that gets the results: by C-STORE, or by STOW-RS where it has a `url`, which says host and port."""
 
     name: Name
     ae_title: AETitle
+    url: Annotated[str, AfterValidator(http_address)] | None = None
+    authentication: Literal["none", "bearer", "basic"] = "none"
+    secret: SecretPlace | None = None
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
     calling_ae_title: AETitle | None = None
@@ -167,6 +171,33 @@ class Destination(Section):
     proof: Literal["none", "commitment", "find"] = "none"
     supersede: Literal["none", "rejection_note"] = "none"
     tls: Tls | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_where_its_url_says(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("url"), str):
+            return values
+        url = urlsplit(values["url"])
+        return {"host": url.hostname or "", "port": url.port or (443 if url.scheme == "https" else 80), **values}
+
+    @model_validator(mode="after")
+    def _speaks_one_protocol(self) -> Self:
+        if (self.authentication == "none") != (self.secret is None):
+            raise ValueError("authentication and secret: one needs the other")
+        if self.url is None:
+            if self.secret is not None:
+                raise ValueError("secret: is for a destination with a url")
+            return self
+        url = urlsplit(self.url)
+        if (self.host, self.port) != (url.hostname, url.port or (443 if url.scheme == "https" else 80)):
+            raise ValueError("host and port: are those of the url; leave them out")
+        if url.query or url.fragment:
+            raise ValueError("url: ends before its query")
+        if self.proof != "none" or self.calling_ae_title is not None:
+            raise ValueError("proof and calling_ae_title: are for C-STORE; by url the answer is the proof")
+        if url.scheme == "http" and (self.tls is not None or (self.secret is not None and not is_loopback(self.host))):
+            raise ValueError("url: must begin with https:// where there is tls, or a secret for another machine")
+        return self
 
 
 class DeliverySettings(Section):
@@ -356,13 +387,17 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "listener": _anchored_tls(settings.listener, folder),
             "dicomweb": settings.dicomweb and _anchored_senders(_anchored_tls(settings.dicomweb, folder), folder),
             "archive": settings.archive and _anchored_tls(settings.archive, folder),
-            "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
+            "destinations": tuple(_anchored_destination(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
             "web": anchored_web(settings.web, folder),
             "hl7": tuple(_anchored_tls(each, folder) for each in settings.hl7),
             "notifications": _anchored_notifications(settings.notifications, folder),
         }
     )
+
+
+def _anchored_destination(destination: Destination, folder: Path) -> Destination:
+    return _anchored_tls(destination, folder).model_copy(update=_anchored_secret(destination.secret, folder))
 
 
 def _anchored_senders(dicomweb: DicomWeb, folder: Path) -> DicomWeb:

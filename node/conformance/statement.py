@@ -173,17 +173,18 @@ def _services(storage: Sequence[str]) -> Iterable[tuple[str, ...]]:
 
 def _destination(destination: Destination, settings: Settings) -> tuple[str, ...]:
     calling = destination.calling_ae_title or settings.listener.ae_title
-    address = f"{destination.host}:{destination.port}"
+    address = destination.url or f"{destination.host}:{destination.port}"
     yes_no = ("no", "yes")
+    by_web = destination.url is not None
     return (
         destination.name,
         f"`{destination.ae_title}`",
         address,
-        f"`{calling}`",
+        "" if by_web else f"`{calling}`",
         destination.report,
         yes_no[destination.captures],
-        destination.proof,
-        yes_no[destination.tls is not None],
+        "answer" if by_web else destination.proof,
+        yes_no[destination.tls is not None or (destination.url or "").startswith("https:")],
     )
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from node import charge
 from node.access.secrets import secret
-from node.config import Hl7Receiver, Settings, load
+from node.config import Destination, Hl7Receiver, Settings, load
+from node.dicomweb import store
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
@@ -259,11 +260,14 @@ def _model(settings: Settings) -> Iterable[Fact]:
 
 
 def _peers(settings: Settings) -> Iterable[Fact]:
-    peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
+    peers = [
+        (f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations if each.url is None
+    ]
     if settings.archive is not None:
         peers.append(("archive", peer_of(settings.archive, settings)))
     if not settings.destinations:
         yield Fact("destinations", "warning", "there are none: results stay in the data folder")
+    yield from (_by_web(each) for each in settings.destinations if each.url is not None)
     with ThreadPoolExecutor(max(1, len(peers))) as pool:
         yield from pool.map(lambda each: _echo(*each), peers)
 
@@ -273,6 +277,15 @@ def _echo(name: str, peer: Peer) -> Fact:
     if outcome.answered and outcome.seconds is not None:
         return Fact(name, "ok", f"{peer} answers C-ECHO in {1000 * outcome.seconds:.0f} ms")
     return Fact(name, "trouble", f"{peer}: {outcome.text.removeprefix(f'{peer}: ')}")
+
+
+def _by_web(destination: Destination) -> Fact:
+    name = f"destination {destination.name}"
+    try:
+        store.connects(destination, ECHO_TIMEOUT_S)
+    except (Unreachable, ConfigurationError) as error:
+        return Fact(name, "trouble", f"{destination.url}: {error}")
+    return Fact(name, "ok", f"{destination.url} takes connections")
 
 
 def _hl7(receiver: Hl7Receiver) -> Fact:
