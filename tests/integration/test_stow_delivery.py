@@ -19,6 +19,7 @@ from node.deliver.courier import Courier
 from node.dicomweb import answers, store
 from node.dicomweb.answers import Outcome
 from node.dicomweb.multipart import media_type, parts
+from node.service.office import run_office
 from storage import Database, files, outbox, queue
 from storage.records import Job
 from storage.states import DeliveryState, JobState
@@ -126,6 +127,22 @@ def test_the_stored_bytes_go_captures_first_and_the_answer_ends_the_job(db: Data
     assert pacs.came == kept
     assert (pacs.targets, pacs.authorizations) == ({"/dicom-web/studies"}, {"Bearer abc"})
     assert queue.get(db, job.job_id).state is JobState.DONE
+
+
+def test_the_office_sends_to_a_url(db: Database) -> None:
+    job = reported(db)
+    with server() as pacs:
+        destination = Configured(name="pacs", ae_title="PACS", url=pacs.url)  # type: ignore[call-arg]
+        settings = Settings(data_folder=stored.folder(db).root, destinations=(destination,))
+        stop = threading.Event()
+        office = threading.Thread(target=run_office, args=(settings, stop))
+        office.start()
+        try:
+            wait_until(lambda: queue.get(db, job.job_id).state is JobState.DONE, "the job to be done")
+        finally:
+            stop.set()
+            office.join()
+    assert len(pacs.came) == CAPTURES + 1
 
 
 @pytest.mark.parametrize("reply", [(503, b""), (429, b""), (401, b""), (302, b""), (0, b"")])
