@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -118,6 +118,11 @@ class Preprocessing:
     def weights(self) -> dict[str, float]:
         """Plane -> weight of its mean in a study's answer."""
         return {slab.plane: slab.weight for slab in self.slabs}
+
+    def weighted(self, weights: Mapping[str, float]) -> Self:
+        """The same with other weights of some planes; nothing changes where it names none."""
+        slabs = (replace(slab, weight=weights.get(slab.plane, slab.weight)) for slab in self.planes)
+        return replace(self, planes=tuple(slabs))
 
     @property
     def axial(self) -> Slab:

@@ -118,7 +118,7 @@ class ScopeOutcome(_Part):
 class SliceOutcome(_Part):
     """The model's answer on one slice."""
 
-    plane: str = "axial"
+    plane: Annotated[str, Field(exclude_if=lambda found: found == "axial")] = "axial"
     position_mm: float | None  # along the axis across the plane, LPS mm
     source: str | None  # SOP Instance UID of the nearest source frame
     frame: int | None  # from 1, where that is multi-frame
