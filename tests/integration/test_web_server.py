@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from node.access.users import Users
+from node.access.visitor import Role
 from node.certificates import pages_context
 from node.config_web import Web, WebTls
 from node.errors import ConfigurationError
 from node.process.heartbeat import pulse
 from node.web.server import listening
-from node.web.users import Users
-from node.web.visitor import Role
 from storage import Database, DataFolder
 from tests import certificates, peers, web
 from tests.destination import wait_until
