@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,10 @@ from model.manifest import Manifest
 from model.planes import Slab, readable, within_mm
 from model.slicing import Preprocessing
 from model.types import Scope, SourceFrame, Volume
+from node.config import Settings
+from node.series.choice import Limits, look
+from node.series.reasons import Reason, SeriesRefused
+from node.series.volume import read_series
 from tests import bundles, factories
 
 THREE = tuple(Slab.standard(plane, slices=3, spacing_mm=10.0) for plane in ("axial", "sagittal", "coronal"))
@@ -153,3 +158,12 @@ def test_an_answer_of_several_planes_is_their_weighted_mean(head: Volume) -> Non
 def test_planes_that_hang_from_the_head_are_not_hung_from_a_brain() -> None:
     with pytest.raises(BundleError, match="planes"):
         with_brain(bundles.bundle(preprocessing=PREPROCESSING), "deepbet")
+
+
+def test_a_series_that_is_too_coarse_for_every_plane_is_refused_by_that_reason(tmp_path: Path) -> None:
+    thick = {"slices": 24, "rows": 64, "columns": 64, "spacing_mm": (6.0, 4.0, 4.0), "plane": "axial"}
+    (series,) = read_series(factories.write(factories.mr_series(None, **thick), tmp_path)).series
+    limits = Limits.of(Settings(), Manifest(trained=True, preprocessing=Preprocessing(planes=THREE[1:])))
+    with pytest.raises(SeriesRefused, match=r"coronal slices would be sampled every 6\.0 mm") as refused:
+        look(series, limits)
+    assert refused.value.reason is Reason.TOO_COARSE
