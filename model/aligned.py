@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from model import slicing
 from model.brain import Brain, Floats, Mask, dice
+from model.planes import Slab
 from model.slicing import Preprocessing
 from model.types import Slice, Volume
 
@@ -42,21 +43,28 @@ class Aligned:
     affine_mm: Matrix
     likeness: float
 
+    def grid(self, slab: Slab, size: int) -> Matrix:
+        """(4, 4) from (slice, row, column, 1) of a slab to LPS mm of the patient."""
+        return np.asarray(self.affine_mm @ slab.grid(np.zeros(3), size))
 
-def slices(volume: Volume, brain: Brain, aligned: Aligned, preprocessing: Preprocessing) -> tuple[Slice, ...]:
-    """The slab of axial slices of the atlas, from foot to head, black outside the brain."""
-    grid = aligned.affine_mm @ slicing.grid(np.array([0, 0, preprocessing.above_middle_mm]), preprocessing)
-    shape = (preprocessing.slices, preprocessing.size, preprocessing.size)
+
+def slices(
+    volume: Volume, brain: Brain, aligned: Aligned, preprocessing: Preprocessing, slab: Slab | None = None
+) -> tuple[Slice, ...]:
+    """The slices of a slab of the atlas, by default the axial one from foot to head, black outside the brain."""
+    slab = slab or preprocessing.axial
+    grid = aligned.grid(slab, preprocessing.size)
+    shape = (slab.slices, preprocessing.size, preprocessing.size)
     planes = slicing.resample(volume, grid, shape)
     mask = Volume(brain.mask.astype(np.float32), brain.affine_mm)
-    inside = _without_rim(slicing.resample(mask, grid, shape) > 0.5, preprocessing)
+    inside = _without_rim(slicing.resample(mask, grid, shape) > 0.5, preprocessing, slab)
     planes = np.where(inside, _windowed(planes, inside, preprocessing), np.float32(0))
-    return slicing.rounded(volume, planes, grid)
+    return slicing.rounded(volume, planes, grid, slab.plane)
 
 
-def _without_rim(inside: Mask, preprocessing: Preprocessing) -> Mask:
+def _without_rim(inside: Mask, preprocessing: Preprocessing, slab: Slab) -> Mask:
     """What lies deeper than the rim in its plane."""
-    pixel_mm = np.divide(preprocessing.field_mm, preprocessing.size)
+    pixel_mm = np.divide(slab.field_mm, preprocessing.size)
     depths = [ndimage.distance_transform_edt(plane, sampling=pixel_mm) for plane in inside]
     return np.stack(depths) > preprocessing.rim_mm
 

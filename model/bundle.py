@@ -107,6 +107,8 @@ class Bundle:
 def with_brain(bundle: Bundle, brain: str) -> Bundle:
     """The same weights behind slices of the brain: another bundle, since its answers differ. Raises BundleError."""
     manifest = bundle.manifest
+    if manifest.preprocessing.planes:
+        raise BundleError("preprocessing.planes lie in mm of what is looked for: a recipe with a brain names its own")
     try:
         preprocessing = replace(manifest.preprocessing, brain=brain)
     except ValueError as error:

@@ -85,7 +85,8 @@ class Predictor:
         maps = scaled(answer.rollout.reshape(-1, architecture.grid, architecture.grid))
         calibrated = probability(answer.logits[0], self.manifest.temperature)
         samples = probability(answer.logits[1:])
-        whole, study = study_uncertainty(samples), study_probability(calibrated)
+        planes, weights = [item.plane for item in slices], self.manifest.preprocessing.weights
+        whole, study = study_uncertainty(samples, planes, weights), study_probability(calibrated, planes, weights)
         return Prediction(
             scope=found,
             slices=self._slices(slices, answer.logits[0], calibrated, samples, maps),

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from model.errors import VolumeError
 
+PLANES = ("sagittal", "coronal", "axial")  # across the axes x, y, z
+
 
 @dataclass(frozen=True)
 class SourceFrame:
@@ -59,19 +61,21 @@ class Slice:
     pixels     (S, S) uint8 after the intensity window, before the z-score
     affine_mm  (4, 4) float64, (row, column, 0, 1) index of a pixel's centre -> (x, y, z, 1) LPS mm; None for a 2D image
     source     the source frame whose centre lies nearest to this slice's centre; None when there is none
+    plane      axial, sagittal or coronal; axial is said of a 2D image of which nobody knows
     """
 
     pixels: NDArray[np.uint8]
     affine_mm: NDArray[np.float64] | None = None
     source: SourceFrame | None = None
+    plane: str = "axial"
 
     @property
     def position_mm(self) -> float | None:
-        """Height of the slice's centre along the patient's foot-to-head axis, in mm."""
+        """Where the slice's centre lies along the patient's axis across its plane, of axial ones its height, in mm."""
         if self.affine_mm is None:
             return None
         rows, columns = self.pixels.shape
-        return float((self.affine_mm @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1])[2])
+        return float((self.affine_mm @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1])[PLANES.index(self.plane)])
 
 
 class Band(StrEnum):

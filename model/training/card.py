@@ -121,7 +121,9 @@ def _table(numbers: Mapping[str, Any]) -> str:
     rows += [(f"auroc, {words(view)}", _shown(value), "", "") for view, value in found["auroc_by_view"].items()]
     rows += [(f"{PIXELS}, {words(view)}", _shown(value), "", "") for view, value in numbers["baseline"].items()]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    of = "Of the axial slices, because those are what the node reads.\n\n" if len(found["auroc_by_view"]) > 1 else ""
+    planes = " and ".join(found.get("planes", ["axial"]))
+    several = len(found["auroc_by_view"]) > 1
+    of = f"Of the {planes} slices, because those are what the node reads.\n\n" if several else ""
     return f"""## Numbers, out of fold
 
 {of}| | by subject | by slice | published, by slice |

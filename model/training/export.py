@@ -19,21 +19,22 @@ def to_bundle(
     *,
     temperature: float = 1.0,
     conformal: Conformal | None = None,
+    weights: Mapping[str, float] | None = None,
     subjects: Subjects | None = None,
     provenance: Mapping[str, str] | None = None,
     half: bool = False,
 ) -> Bundle:
     """The bundle; `half` stores float16. The recipe goes into its provenance, whole. Raises BundleError.
 
-    Without `conformal` its bands are the published ones. Without `subjects` nobody knows the ages of those that it was
-    trained on.
+    `weights` are of the planes, by default the recipe's. Without `conformal` its bands are the published ones. Without
+    `subjects` nobody knows the ages of those that it was trained on.
     """
     manifest = Manifest(
         name=f"neurossl-{recipe.name}"[:64],
         version="1",
         trained=True,
         architecture=recipe.architecture,
-        preprocessing=recipe.preprocessing,
+        preprocessing=recipe.preprocessing.weighted(weights or {}),
         temperature=round(temperature, 6),
         conformal=conformal,
         subjects=subjects or Subjects(age_years=None),

@@ -74,7 +74,9 @@ def out_of_fold(folder: Path) -> Predictions:
 
 def calibrated(folder: Path) -> Calibration:
     """Choose temperature and sets from a run's out-of-fold predictions, and keep them beside it."""
-    found = calibrate.calibrate(out_of_fold(folder), read_recipe(folder).level)
+    recipe = read_recipe(folder)
+    weights = recipe.preprocessing.weights
+    found = calibrate.calibrate(out_of_fold(folder), recipe.level, weights, from_folds=recipe.weights_from_folds)
     checkpoints.write_json(folder / CALIBRATION, found.to_dict() | {"rules": calibrate.RULES})
     return found
 
@@ -102,7 +104,9 @@ def results(folder: Path, slices: Slices) -> Results:
         slices=rows,
         predictions=predictions,
         calibration=found,
-        evaluation=replace(evaluate(predictions, found.temperature, found.conformal), coverage=found.coverage),
+        evaluation=replace(
+            evaluate(predictions, found.temperature, found.conformal, found.weights), coverage=found.coverage
+        ),
         features=features,
         baseline=baseline.measured(slices.labelled(), _read(folder / "folds.json"), recipe.seed),
         seen_before=seen,
@@ -122,6 +126,7 @@ def export(folder: Path, target: Path, *, half: bool = False) -> Bundle:
         recipe,
         temperature=found["temperature"],
         conformal=Conformal.model_validate(found["conformal"]),
+        weights=found.get("weights"),
         subjects=Subjects(age_years=data.get("age_years")),
         provenance={"source": "trained by `neurossl model train`", "data": json.dumps(data, sort_keys=True)},
         half=half,

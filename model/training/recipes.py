@@ -98,6 +98,7 @@ class Finetuning:
 class Recipe:
     """Everything that shaped a set of weights and their bands, except the data.
 
+    preprocessing: also which planes are read, each with its weight; weights_from_folds: choose these in calibration
     level: of the conformal sets, the share of each label's subjects whose set is to hold their label
     notes: paragraphs for the model card;  cost, result: what somebody who runs it should expect
     """
@@ -111,16 +112,18 @@ class Recipe:
     finetuning: Finetuning = Finetuning()
     dropout_samples: int = 10
     level: float = 0.9
+    weights_from_folds: bool = False
     notes: tuple[str, ...] = ()
     cost: str = ""
     result: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for manifests and reports."""
-        return asdict(self) | {
+        """Plain values, for manifests and reports; without `weights_from_folds` where it is off: older ones stay."""
+        values = asdict(self) | {
             "architecture": self.architecture.model_dump(),
             "preprocessing": self.preprocessing.to_dict(),
         }
+        return {key: value for key, value in values.items() if value or key != "weights_from_folds"}
 
     @property
     def choices(self) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from model.classifier import SecondOrderClassifier
 from model.training import calibrate, card, checkpoints, figures, metrics
 from model.training.calibrate import Calibration
 from model.training.datasets import Slices
-from model.training.evaluate import Evaluation, words
+from model.training.evaluate import Evaluation, read_by_node, words
 from model.training.metrics import Interval
-from model.training.predictions import Predictions
+from model.training.predictions import AXIAL, Predictions
 from model.training.recipes import Recipe
 
 EXAMPLES = 6
@@ -85,12 +85,14 @@ def cls_features(network: SecondOrderClassifier, slices: Slices) -> np.ndarray[A
     )
 
 
-def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES) -> list[int]:
+def examples(
+    predictions: Predictions, temperature: float, weights: Mapping[str, float] = AXIAL, count: int = EXAMPLES
+) -> list[int]:
     """Row numbers of slices to show: of each label from the least to the most probable, evenly, so nobody picked them.
 
     Slices like the node's (`Predictions.served_rows`), because those are what a study's pictures show.
     """
-    rows = predictions.served_rows()
+    rows = predictions.served_rows(weights)
     by_probability = rows[np.argsort(predictions.probabilities(temperature)[rows], kind="stable")]
     chosen: list[int] = []
     for label in (0, 1):
@@ -105,9 +107,10 @@ def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES
 
 def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure | Image.Image]]:
     temperature = results.calibration.temperature
-    served = results.predictions.served()
-    before, after = served.by_subject(1.0), served.by_subject(temperature)
-    chosen = examples(results.predictions, temperature)
+    weights = results.calibration.weights
+    served = results.predictions.served(weights)
+    before, after = served.by_subject(1.0, weights), served.by_subject(temperature, weights)
+    chosen = examples(results.predictions, temperature, weights)
     fine = _histories(run, "history.json")
     masked = _histories(run, "pretraining/history.json")
     drawn = sorted(run.glob("**/reconstructions.npz"))
@@ -140,7 +143,7 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         "<p><strong>Research use only.</strong> Numbers are out of fold: each subject was judged by a network that had "
-        "seen nothing of it. They are of axial slices, which the node reads, where there are any. Intervals hold 95 % "
+        f"seen nothing of it. They are of {read_by_node(evaluation.planes)}, where there are any. Intervals hold 95 % "
         "of 1,000 bootstrap draws of whole subjects.</p>",
         *(f"<p>{html.escape(each)}</p>" for each in card.cautions(results.numbers())),
         "<h2>Numbers</h2>",

@@ -127,6 +127,7 @@ def _show_study(console: Console, study: "StudyInspection", titled: bool) -> Non
 
 def _show_closer(console: Console, closer: "Closer") -> None:
     from node.offline import inspection
+    from node.offline.contact_sheet import AXES
 
     look = closer.look
     if look is None:
@@ -135,8 +136,10 @@ def _show_closer(console: Console, closer: "Closer") -> None:
     table = Table(show_header=False, title="Closer look", title_justify="left")
     for name, value in inspection.volume_facts(look).items():
         table.add_row(name, str(value))
-    first, last = look.slices[0], look.slices[-1]
-    table.add_row("slices", f"{len(look.slices)}, from z {first.position_mm:.1f} to {last.position_mm:.1f} mm")
+    for plane in dict.fromkeys(each.plane for each in look.slices):
+        own = [each for each in look.slices if each.plane == plane]
+        where = f"from {AXES[plane]} {own[0].position_mm:.1f} to {own[-1].position_mm:.1f} mm"
+        table.add_row("slices" if plane == "axial" else f"{plane} slices", f"{len(own)}, {where}")
     colour = "green" if look.scope.inside else "red"
     table.add_row("scope", f"[{colour}]{'inside' if look.scope.inside else 'outside'}[/]: {escape(look.scope.reason)}")
     for remark in look.scope.remarks:

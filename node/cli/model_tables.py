@@ -1,5 +1,6 @@
 """What the commands of the model print: tables for people, plain values for programs."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -45,7 +46,7 @@ def answers(results: Sequence["Answered"], trained: bool, how: str) -> None:
         numbers = (prediction.spread, prediction.predictive_entropy, prediction.mutual_information)
         rows.add_row(
             escape(each.name),
-            str(len(prediction.slices)),
+            _counted(prediction),
             f"{prediction.probability:.4f}",
             *(f"{number:.4f}" for number in numbers if number is not None),
             f"{prediction.band}: {escape(verdict.meaning(prediction))}",
@@ -55,6 +56,13 @@ def answers(results: Sequence["Answered"], trained: bool, how: str) -> None:
         out.print(UNTRAINED)
     out.print(rows)
     out.print(f"[dim]Probability of dementia-related changes, calibrated. {how}. Research use only.[/]")
+
+
+def _counted(prediction: "Prediction") -> str:
+    """How many slices there are, and of which planes unless all are axial; without pictures or reports loaded."""
+    planes = Counter(each.slice.plane for each in prediction.slices)
+    named = [f"{count} {plane}" for plane, count in planes.items()]
+    return str(planes.total()) if [*planes] == ["axial"] else ", ".join(named)
 
 
 def plain(answered: "Answered") -> dict[str, Any]:
@@ -70,6 +78,7 @@ def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
     names = ("probability", "spread", "predictive_entropy", "mutual_information", "band")
     slices = [
         {
+            "plane": item.slice.plane,
             "position_mm": item.slice.position_mm,
             "logits": [float(logit) for logit in item.logits],
             **{name: getattr(item, name) for name in names[:4]},
@@ -79,7 +88,11 @@ def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
     ]
     scope = {**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)}
     model = {**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}
-    said = {"meaning": verdict.meaning(prediction), "standing": [vars(each) for each in prediction.standing]}
+    said = {
+        "meaning": verdict.meaning(prediction),
+        "remarks": list(prediction.remarks),
+        "standing": [vars(each) for each in prediction.standing],
+    }
     numbers = {name: getattr(prediction, name) for name in names}
     return numbers | said | {"scope": scope, "model": model, "slices": slices}
 

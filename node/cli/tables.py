@@ -109,10 +109,10 @@ def _prediction(prediction: PredictionOutcome) -> Table:
 
 
 def _slices(prediction: PredictionOutcome) -> Table:
-    table = columned("Slices", ">position mm", ">probability", ">spread", "source")
+    table = columned("Slices", "plane", ">position mm", ">probability", ">spread", "source")
     for each in prediction.slices:
         position = "" if each.position_mm is None else f"{each.position_mm:.1f}"
-        table.add_row(*safe(position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
+        table.add_row(*safe(each.plane, position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
     return table
 
 

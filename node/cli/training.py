@@ -181,7 +181,8 @@ def evaluate(
                 dataset = datasets.load(found, loaded.manifest.preprocessing, cache or Path(passing), progress)
             with progress_bar("predicting") as progress:
                 predictions = predict(loaded, dataset.slices, device=device, report=as_report(progress))
-        result = measured(predictions, loaded.manifest.temperature, loaded.manifest.bands)
+        manifest = loaded.manifest
+        result = measured(predictions, manifest.temperature, manifest.bands, manifest.preprocessing.weights)
         if as_json:
             skipped = [{"path": str(each.path), "reason": each.reason} for each in dataset.skipped]
             identity = {"bundle": loaded.model_id.name, "sha256": loaded.model_id.sha256}

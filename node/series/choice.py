@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import sight
-from model.errors import VolumeError
+from model.errors import TooCoarse, VolumeError
 from model.manifest import Manifest, Subjects
 from model.slicing import Preprocessing
 from model.types import Scope, Slice
@@ -159,6 +159,8 @@ def look(series: SeriesHeaders, limits: Limits, stage: Stage = nullcontext) -> S
         slices, judged = sight.see(volume, limits.preprocessing, limits.scope, stage)
     except GeometryError as error:
         raise SeriesRefused(error.reason, error.detail) from error
+    except TooCoarse as error:
+        raise SeriesRefused(Reason.TOO_COARSE, str(error)) from error
     except VolumeError as error:
         raise SeriesRefused(Reason.NO_GEOMETRY, str(error)) from error
     except UnreadableInstance as error:

@@ -118,7 +118,8 @@ class ScopeOutcome(_Part):
 class SliceOutcome(_Part):
     """The model's answer on one slice."""
 
-    position_mm: float | None  # foot to head
+    plane: Annotated[str, Field(exclude_if=lambda found: found == "axial")] = "axial"
+    position_mm: float | None  # along the axis across the plane, LPS mm
     source: str | None  # SOP Instance UID of the nearest source frame
     frame: int | None  # from 1, where that is multi-frame
     probability: float
@@ -129,6 +130,7 @@ class SliceOutcome(_Part):
         """Without pixels and heat map."""
         source = each.slice.source
         return cls(
+            plane=each.slice.plane,
             position_mm=None if each.slice.position_mm is None else round(each.slice.position_mm, 2),
             source=source.sop_instance_uid if source else None,
             frame=source.frame_number if source else None,
