@@ -107,7 +107,7 @@ class Worker(Section):
     bundle: Path | None = None
     allow_untrained_bundle: bool = False
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     lease_s: Annotated[float, Field(ge=5, le=LONGEST_S)] = 60
     job_timeout_s: SomeSeconds = 600
