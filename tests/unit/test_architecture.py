@@ -24,7 +24,7 @@ WALLS: rooms.Ways = {
         "hl7": "config config_telling errors verdict storage dicom dimse work",
         "notify": "certificates silence config config_telling errors logs retry storage process",
         "observe": "certificates charge silence config config_web errors logs verdict storage archive dicom dimse "
-        "receive deliver work process hl7",
+        "receive deliver work process hl7 trial",
         "trial": "charge config errors logs model storage dicom series work offline",
         "offline": "config errors model dicom series report",
         "conformance": "config model dicom dimse report deliver",
