@@ -3,19 +3,22 @@
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
+from typer.testing import CliRunner
 
 from node import verdict
+from node.cli import app
 from node.observe import comparing, drift, tally
 from node.observe.comparing import SILENT, USELESS, Usual
 from node.trial import signing
 from storage import Database, sightings
 from storage.records import Sighting
-from tests import stored
+from tests import stored, web
 from tests.false_alarms import rate, studies
-from tests.unit.test_metrics import worked_out
+from tests.unit.test_metrics import numbers, worked_out
 
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -104,6 +107,29 @@ def test_the_commissioning_report_is_the_baseline_of_scores_where_its_signature_
     sources = {each.what: each.source for each in found.comparisons}
     assert sources["probability"] == "commissioning report 20260501T000000Z"
     assert sources["brightness"].startswith("first 4 weeks")
+
+
+def test_numbers_and_page_say_what_drifted(db: Database) -> None:
+    judged(db, weeks(0, 5), weeks(5, 6, brighter=30.0), week=5)
+    said = numbers(db)
+    assert said['neurossl_drifted{scanner="(all)",what="brightness"}'] == 1
+    assert said['neurossl_drifted{scanner="(all)",what="contrast"}'] == 0
+    with web.browser(stored.folder(db), db) as client:
+        assert "More than chance" in client.get("/statistics").text
+        assert client.get("/api/v1/drift").json()["found"]["bundle"] == "bundle"
+
+
+def test_the_command_ends_with_1_where_something_drifted(db: Database, tmp_path: Path) -> None:
+    this = drift._monday(datetime.now(UTC)) - WEEK
+    for each in (*weeks(0, 5), *weeks(5, 6, brighter=30.0)):
+        moved = this - MONDAY - 5 * WEEK
+        sightings.keep(db, [Sighting(**{**vars(each), "at": each.at + moved})])
+    config = tmp_path / "config.yaml"
+    config.write_text(f"data_folder: {stored.folder(db).root}\n", encoding="utf-8")
+    ended = CliRunner().invoke(app, ["model", "drift", "--config", str(config)])
+    assert ended.exit_code == 1, ended.output
+    assert "brightness" in ended.output
+    assert "drifted" in ended.output
 
 
 def test_what_is_kept_of_a_study_is_kept_once_and_names_nobody(db: Database) -> None:
