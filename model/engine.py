@@ -17,7 +17,7 @@ from model.uncertainty import Masks
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """What the large matrix products are computed in: float32, bfloat16 or float16."""
+        """What the large matrix products are computed in: one of PRECISIONS."""
 
     @property
     def memory(self) -> DeviceMemory | None:

@@ -23,7 +23,7 @@ class Predictor:
     """Answers for volumes and slices; build one and keep it, because building loads the weights."""
 
     def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
-        """device: auto, cpu, cuda or cuda:N · precision: auto, float32, bfloat16, float16 · threads: 0 for all cores.
+        """device: auto, cpu, cuda or cuda:N · precision: auto or one of PRECISIONS · threads: 0 for all cores.
 
         Raises DeviceError when the device or the precision is not there.
         """

@@ -31,7 +31,7 @@ class Certificate:
 
 
 def of_settings(settings: Settings, now: datetime) -> list[Certificate]:
-    """Of listener, pages, archive, destinations, HL7 receivers, audit trail and channels of the notices."""
+    """Of listener, STOW-RS, pages, archive, destinations, HL7 receivers, audit trail and channels of the notices."""
     return [_read(key, file, now) for key, file in _files(settings)]
 
 
@@ -69,6 +69,10 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
         if tls is not None:
             yield f"{key}.certificate", tls.certificate
             yield f"{key}.authorities", tls.authorities
+    if settings.dicomweb is not None and settings.dicomweb.tls is not None:
+        yield "dicomweb.tls.certificate", settings.dicomweb.tls.certificate
+        if settings.dicomweb.tls.authorities is not None:
+            yield "dicomweb.tls.authorities", settings.dicomweb.tls.authorities
     if settings.web.tls is not None:
         yield "web.tls.certificate", settings.web.tls.certificate
     for each in settings.notifications.channels:

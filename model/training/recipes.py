@@ -139,7 +139,7 @@ COMPACT = replace(
     PUBLISHED,
     name="compact",
     architecture=Architecture(covariance_dim=40),
-    cost="OASIS-1 and IXI, 25 million parameters: a GPU with 12 GiB; not run here",
+    cost="OASIS-1 and IXI, 25 million parameters: a GPU with 12 GiB; by its pace an hour of an H200; not run here",
     result="never run by us",
     notes=(
         "The size that the published card states: the tokens are projected to 40 dimensions before the covariance.",

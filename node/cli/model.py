@@ -21,7 +21,7 @@ BUNDLES = Path("bundles")
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of a bundle.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto (float32), float32, bfloat16 or float16.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto (float32), float32, bfloat16; CUDA: tf32, float16.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")]
 
 

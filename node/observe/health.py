@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from node import charge
-from node.config import Hl7Receiver, Settings, load
+from node.access.secrets import secret
+from node.config import Destination, Hl7Receiver, Settings, load
+from node.dicomweb import store
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
@@ -54,7 +56,13 @@ def refuse_to_start(settings: Settings) -> None:
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
     pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
-    facts = (_of_listener(settings), *pages, *of_tls(settings), _bundle_folder(settings))
+    facts = (
+        _of_listener(settings),
+        *pages,
+        *_dicomweb(settings, listens=True),
+        *of_tls(settings),
+        _bundle_folder(settings),
+    )
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -74,6 +82,9 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield from (Fact("notices", "warning", line) for line in remarks(pulses(folder.root / "locks")))
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
         yield _of_listener(settings)
+        yield from _dicomweb(settings, listens=True)
+    else:
+        yield from _dicomweb(settings, listens=False)
     if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
         yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
@@ -142,6 +153,32 @@ def _processes(folder: DataFolder) -> list[Fact]:
 
 def _of_listener(settings: Settings) -> Fact:
     return _network("listener", settings.listener.host, settings.listener.port)
+
+
+def _dicomweb(settings: Settings, *, listens: bool) -> Iterator[Fact]:
+    """The door for STOW-RS; `listens`: nobody does there yet, so that it can be tried."""
+    dicomweb = settings.dicomweb
+    if dicomweb is None:
+        return
+    if listens:
+        yield _network("dicomweb", dicomweb.host, dicomweb.port)
+    if not dicomweb.allow and dicomweb.visitors == "none":
+        yield Fact("STOW-RS senders", "warning", "dicomweb.allow is empty: nobody may store by STOW-RS")
+    try:
+        if dicomweb.tls is not None:
+            from node.dicomweb.server import server_context as web_context
+
+            web_context(dicomweb.tls)
+        for each in dicomweb.allow:
+            if each.secret is not None:
+                secret(each.secret, f"dicomweb.allow: {each.ae_title}")
+    except ConfigurationError as error:
+        yield Fact("STOW-RS", "trouble", str(error))
+    yield from (
+        Fact("STOW-RS senders", "trouble", f"dicomweb.allow: {each.ae_title}: {why}")
+        for each in dicomweb.allow
+        if (why := _unresolved(each.host))
+    )
 
 
 def _network(section: str, host: str, port: int) -> Fact:
@@ -223,11 +260,14 @@ def _model(settings: Settings) -> Iterable[Fact]:
 
 
 def _peers(settings: Settings) -> Iterable[Fact]:
-    peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
+    peers = [
+        (f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations if each.url is None
+    ]
     if settings.archive is not None:
         peers.append(("archive", peer_of(settings.archive, settings)))
     if not settings.destinations:
         yield Fact("destinations", "warning", "there are none: results stay in the data folder")
+    yield from (_by_web(each) for each in settings.destinations if each.url is not None)
     with ThreadPoolExecutor(max(1, len(peers))) as pool:
         yield from pool.map(lambda each: _echo(*each), peers)
 
@@ -237,6 +277,15 @@ def _echo(name: str, peer: Peer) -> Fact:
     if outcome.answered and outcome.seconds is not None:
         return Fact(name, "ok", f"{peer} answers C-ECHO in {1000 * outcome.seconds:.0f} ms")
     return Fact(name, "trouble", f"{peer}: {outcome.text.removeprefix(f'{peer}: ')}")
+
+
+def _by_web(destination: Destination) -> Fact:
+    name = f"destination {destination.name}"
+    try:
+        store.connects(destination, ECHO_TIMEOUT_S)
+    except (Unreachable, ConfigurationError) as error:
+        return Fact(name, "trouble", f"{destination.url}: {error}")
+    return Fact(name, "ok", f"{destination.url} takes connections")
 
 
 def _hl7(receiver: Hl7Receiver) -> Fact:

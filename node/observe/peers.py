@@ -94,7 +94,9 @@ def _senders(settings: Settings, db: Database, now: datetime) -> list[Sender]:
         for each in tallies.since(db, name, now - HABIT):
             found[each.labels["peer"]][name].append(each)
     last = {(each.name, each.labels["peer"]): each.at for each in sorted(tallies.totals(db, *SEEN), key=_at)}
-    known = list(dict.fromkeys(each.ae_title for each in settings.listener.allow))
+    by_web = () if settings.dicomweb is None else settings.dicomweb.allow
+    by_dimse = [each.ae_title for each in settings.listener.allow]
+    known = list(dict.fromkeys([*by_dimse, *(each.ae_title for each in by_web)]))
     strangers = sorted(found.keys() - set(known))
     least_s, heard = settings.notifications.peer_silent_s, silence.last_instances(db)
     pauses = {title: silence.of_sender(db, title, heard.get(title), now, least_s) for title in known}

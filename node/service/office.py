@@ -15,6 +15,7 @@ import structlog
 from node.config import Settings
 from node.deliver.courier import ByDicom, Courier
 from node.deliver.verification import Verification
+from node.dicomweb.store import ByWeb
 from node.errors import Transient
 from node.hl7.receiver import ByHl7
 from node.notify.office import Notifying
@@ -45,7 +46,7 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
         _put_right(settings, folder, db)
         couriers = _couriers(settings, folder, db, trail, stop)
         threads = [_start(courier) for courier in couriers]
-        echoes = [Verification(each, settings, db) for each in settings.destinations]
+        echoes = [Verification(each, settings, db) for each in settings.destinations if each.url is None]
         notifying = Notifying(settings, folder, db, lambda: _down(couriers, echoes), partial(drift.words, folder))
         periodic = (*acts(settings, folder, db, trail), *telling(notifying), *asking(settings, echoes))
         with Scheduler(periodic) as scheduler:
@@ -71,12 +72,13 @@ def _couriers(
     """One for each destination; the audit trail hears of what goes."""
     found = []
     for each in settings.destinations:
-        courier = Courier(each, ByDicom(each, settings, db), settings, folder, db, stop)
+        way = ByDicom(each, settings, db) if each.url is None else ByWeb(each, settings.delivery.timeout_s)
+        courier = Courier(each, way, settings, folder, db, stop)
         courier.witness = Dispatch(trail, each)
         found.append(courier)
     for receiver in settings.hl7:
-        way = ByHl7(receiver, settings.delivery.timeout_s, db)
-        courier = Courier(receiver, way, settings, folder, db, stop)
+        by_hl7 = ByHl7(receiver, settings.delivery.timeout_s, db)
+        courier = Courier(receiver, by_hl7, settings, folder, db, stop)
         courier.witness = Telling(trail, receiver)
         found.append(courier)
     return found

@@ -17,12 +17,12 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from node.access.visitor import Visitor
 from node.observe import drift, jobs, peers, state, statistics, study
 from node.observe.jobs import Asked, BadCursor, plain
 from node.web.entry import Administrator, Operator
 from node.web.pages.actions import hand
 from node.web.site import TheSite
-from node.web.visitor import Visitor
 from storage import Database, requests, switches
 from storage.pages import Order
 from storage.records import SwitchName, Word

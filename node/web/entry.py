@@ -8,11 +8,11 @@ from fastapi import Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from node.access.visitor import Role, Visitor
 from node.web.door import COOKIE
 from node.web.guard import cookie
 from node.web.problem import FOR_MACHINES, turned_away
 from node.web.site import Site
-from node.web.visitor import Role, Visitor
 
 OPEN = ("/static/", "/login", "/theme")  # for whoever has not logged in
 FOR_SCRIPTS = (FOR_MACHINES, "/metrics")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from node.access.users import Users
+from node.access.visitor import Role
 from node.process.heartbeat import pulse
-from node.web.users import Users
-from node.web.visitor import Role
 from storage import answers, events, queue, schema, switches, tallies
 from storage.states import AnswerState
 from tests import services, stored, viewer, web

@@ -1,6 +1,7 @@
 """Two machines under torchrun learn what one process learns, also when one of them dies and both begin again."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,4 +78,5 @@ def test_two_machines_learn_what_one_process_learns_also_when_one_died(tmp_path:
         for parameter, value in expected.items():
             np.testing.assert_allclose(learnt[parameter], value, atol=TOLERANCE, err_msg=f"{name}: {parameter}")
     np.testing.assert_allclose(pipeline.out_of_fold(two).logits, pipeline.out_of_fold(one).logits, atol=TOLERANCE)
+    shutil.copy(two / "recipe.json", one)  # which the command writes
     assert metrics(two) == pytest.approx(metrics(one), abs=TOLERANCE)

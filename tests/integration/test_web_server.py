@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from node.access.users import Users
+from node.access.visitor import Role
+from node.certificates import pages_context
 from node.config_web import Web, WebTls
 from node.errors import ConfigurationError
 from node.process.heartbeat import pulse
-from node.web.server import listening, server_context
-from node.web.users import Users
-from node.web.visitor import Role
+from node.web.server import listening
 from storage import Database, DataFolder
 from tests import certificates, peers, web
 from tests.destination import wait_until
@@ -42,9 +43,9 @@ def test_pages_go_over_tls_with_the_certificate_of_the_node(folder: DataFolder, 
 def test_a_certificate_without_its_key_and_a_taken_port_are_said(tmp_path: Path) -> None:
     node, peer = certificates.site(tmp_path)
     with pytest.raises(ConfigurationError, match=r"web\.tls"):
-        server_context(WebTls(certificate=node.certificate, key=peer.key))
+        pages_context(WebTls(certificate=node.certificate, key=peer.key))
     with pytest.raises(ConfigurationError, match=r"web\.tls"):
-        server_context(WebTls(certificate=tmp_path / "nowhere.pem", key=node.key))
+        pages_context(WebTls(certificate=tmp_path / "nowhere.pem", key=node.key))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"web\.port.*{port}"), listening(Web(port=port)):

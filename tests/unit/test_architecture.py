@@ -17,17 +17,20 @@ WALLS: rooms.Ways = {
     name: frozenset(to.split())
     for name, to in {
         "cli": "charge config errors logs storage archive model dicom dimse receive series work service process "
-        "observe notify offline trial conformance capacity demo web verdict",
-        "web": "certificates config config_web errors logs verdict storage observe process work",
+        "observe notify offline trial conformance capacity demo web verdict access",
+        "web": "certificates config config_web errors logs verdict storage observe process work access",
+        "dicomweb": "config config_dicomweb errors logs dicom dimse access",
+        "access": "config config_web errors",
         "demo": "config errors model storage dicom dimse process observe",
-        "service": "config errors logs storage archive dicom dimse receive deliver process observe notify hl7 report",
+        "service": "config errors logs storage archive dicom dicomweb dimse receive deliver process observe notify hl7 "
+        "report",
         "hl7": "config config_telling errors verdict storage dicom dimse work",
-        "notify": "certificates silence config config_telling errors logs retry storage process",
-        "observe": "certificates charge silence config config_web errors logs verdict storage archive dicom dimse "
-        "receive deliver work process hl7 trial",
+        "notify": "certificates silence config config_telling errors logs retry storage process access",
+        "observe": "certificates charge silence config config_web errors logs verdict storage archive dicom dicomweb "
+        "dimse receive deliver work process hl7 access trial",
         "trial": "charge config errors logs model storage dicom series work offline",
         "offline": "config errors model dicom series report",
-        "conformance": "config model dicom dimse report deliver",
+        "conformance": "config config_dicomweb model dicom dicomweb dimse report deliver",
         "capacity": "errors",
         "work": "charge config dicom errors logs retry patience model storage series report process",
         "archive": "config errors storage dicom dimse",
@@ -46,10 +49,11 @@ WALLS: rooms.Ways = {
         "patience": "storage",
         "logs": "config log_sink",
         "log_sink": "",
-        "config": "errors dicom config_file config_base config_telling config_web",
+        "config": "errors dicom config_file config_base config_dicomweb config_telling config_web",
         "config_base": "",
         "config_telling": "config_base",
         "config_web": "config_base",
+        "config_dicomweb": "config_base config_telling config_web",
         "config_file": "errors",
         "errors": "",
         "model": "",
@@ -77,7 +81,7 @@ DOORS = {
     "starlette": ("node/web",),
     "jinja2": ("node/web", "node/trial/page.py"),
     "uvicorn": ("node/web",),
-    "argon2": ("node/web",),
+    "argon2": ("node/access",),
     "authlib": ("node/web",),
     "joserfc": ("node/web/openid.py",),
     "httpx2": ("node/web/openid.py",),
@@ -91,6 +95,7 @@ DOORS = {
     "cryptography": ("node/certificates.py", "node/trial/signing.py"),
     "sklearn": ("node/trial/comparison.py",),
     "hl7": ("node/hl7",),
+    "h11": ("node/dicomweb/conversation.py",),
 }
 
 

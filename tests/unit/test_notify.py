@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.access.secrets import secret
 from node.config import Settings
 from node.config_telling import Notifications, WebhookChannel
 from node.errors import ConfigurationError
@@ -15,7 +16,6 @@ from node.notify import watch
 from node.notify.ledger import Ledger
 from node.notify.notice import message, notice
 from node.notify.post import Pauses, Post, due, is_quiet
-from node.notify.secrets import secret
 from node.notify.watch import Facts
 from node.notify.ways import Untold
 from node.observe.support import without_secrets

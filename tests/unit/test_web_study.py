@@ -12,8 +12,8 @@ from PIL import Image
 from pydicom import dcmread
 
 from model.bands import Conformal
-from node.web.users import Users
-from node.web.visitor import Role
+from node.access.users import Users
+from node.access.visitor import Role
 from storage import Database, DataFolder, outbox, queue, readings
 from storage.records import Job
 from storage.states import JobState
