@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator
 from storage.records import Proof, SwitchName, Word
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0007"  # the newest migration: a database that says this needs none
+HEAD = "0008"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -406,6 +406,20 @@ cursors = sa.Table(  # up to which event a reader of events has come
     sa.Column("event_id", sa.Integer, nullable=False),
     sqlite_strict=True,
 )
+
+sightings = sa.Table(  # of the studies that were worked on; they outlive job and study, and name neither
+    "sightings",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("scanner", sa.Text, nullable=False),
+    sa.Column("in_scope", sa.Integer),
+    sa.Column("band", sa.Text),
+    *(sa.Column(name, sa.REAL) for name in ("probability", "spread", "brightness", "contrast", "texture")),
+    sqlite_strict=True,
+)
+sa.Index("sightings_at", sightings.c.at)
 
 requests = sa.Table(  # of machines, by a key of theirs
     "requests",

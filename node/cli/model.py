@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from node.cli import drift, trial
 from node.cli import model_tables as tables
-from node.cli import trial
 from node.cli.model_tables import err
 
 BUNDLES = Path("bundles")
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     for command in (show, demonstration, untrained, benchmark):
         group.command(command.__name__)(command)
     trial.register(group)
+    drift.register(group)
     app.add_typer(group, name="model")
     app.command()(predict)
 

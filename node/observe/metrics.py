@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from node.config import Settings
-from node.observe import peers, state
+from node.observe import drift, peers, state
 from node.observe.statistics import Spectrum, spectrum
 from node.observe.tally import READER, SECONDS, SHARES
 from storage import Database, DataFolder, queue, studies, tallies
@@ -73,6 +73,7 @@ class _Node(Collector):
         yield from self._work()
         yield from _peers(peers.of_peers(self.settings, self.folder, self.db, self.now), self.now)
         yield from _state(state.of_node(self.settings, self.folder, self.db, self.now), self.now)
+        yield from _drift(drift.kept(self.folder))
 
     def _work(self) -> Iterator[Metric]:
         yield _gauge("studies", "Studies by state.", "state", studies.counts(self.db))
@@ -141,6 +142,20 @@ def _peers(found: peers.PeerFacts, now: datetime) -> Iterator[Metric]:
     yield _gauge("deliveries_unproved", "Results sent, not proved.", "destination", {e.name: e.unproved for e in to})
     lags = {each.name: each.oldest_unproved_s or 0.0 for each in to}
     yield _gauge("commitment_lag_seconds", "How long the oldest of them waits for its proof.", "destination", lags)
+
+
+def _drift(found: drift.DriftFacts | None) -> Iterator[Metric]:
+    """Of the last week that was judged; scanners are those with studies enough, so that there are few."""
+    labels = ("what", "scanner")
+    week = GaugeMetricFamily("neurossl_drift_week", "Mean or share of the last week.", labels=labels)
+    usual = GaugeMetricFamily("neurossl_drift_usual", "Mean or share of the baseline.", labels=labels)
+    drifted = GaugeMetricFamily("neurossl_drifted", "1 where the week differs by more than chance.", labels=labels)
+    for each in found.comparisons if found else ():
+        key = (each.what, each.scanner or "(all)")
+        week.add_metric(key, each.now)
+        usual.add_metric(key, each.usual)
+        drifted.add_metric(key, float(each.drifted))
+    yield from (week, usual, drifted)
 
 
 def _echoes(found: Mapping[str, peers.Echo], now: datetime) -> Iterator[Metric]:

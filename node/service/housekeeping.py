@@ -19,7 +19,7 @@ from node.deliver.verification import Verification
 from node.dimse.requestor import peer_of
 from node.notify.office import Notifying
 from node.notify.post import Post
-from node.observe import audit_message, tally
+from node.observe import audit_message, drift, tally
 from node.observe.audit import Trail
 from node.process.clock import SteadyClock
 from node.process.heartbeat import Pulse, pulse
@@ -74,6 +74,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
         Act("disk", 60, lambda: look_at_disk(settings, folder, db)),
         Act("tallies", 2, lambda: tally.count_events(db)),
         Act("tallies of long ago", 86400, lambda: fold(db)),
+        Act("drift", 86400, lambda: look_for_drift(folder, db)),
     ]
     if settings.hl7:
         found.append(Act("retractions", 5, partial(retract, settings, db)))
@@ -298,6 +299,13 @@ def fold(db: Database) -> None:
     slots = tallies.fold(db, _now())
     if slots:
         log.info("tallies folded", slots=slots)
+
+
+def look_for_drift(folder: DataFolder, db: Database) -> None:
+    """Judge the last week that is over, and keep what was found for pages, numbers and notices."""
+    found = drift.look(db, folder, _now())
+    if found.drifted:
+        log.warning("drift", found=found.words)
 
 
 def _now() -> datetime:

@@ -8,6 +8,7 @@ sent then goes again, the same bytes.
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from node.dicomweb.store import ByWeb
 from node.errors import Transient
 from node.hl7.receiver import ByHl7
 from node.notify.office import Notifying
+from node.observe import drift
 from node.observe.audit import Trail, trail_of
 from node.process.role import take_role
 from node.receive.recovery import adopt_orphans
@@ -45,7 +47,7 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
         couriers = _couriers(settings, folder, db, trail, stop)
         threads = [_start(courier) for courier in couriers]
         echoes = [Verification(each, settings, db) for each in settings.destinations if each.url is None]
-        notifying = Notifying(settings, folder, db, lambda: _down(couriers, echoes))
+        notifying = Notifying(settings, folder, db, lambda: _down(couriers, echoes), partial(drift.words, folder))
         periodic = (*acts(settings, folder, db, trail), *telling(notifying), *asking(settings, echoes))
         with Scheduler(periodic) as scheduler:
             while not stop.is_set():

@@ -37,8 +37,6 @@ from storage.accessions import keyed_hash
 from storage.folder import make_durably, sync
 from storage.records import Job
 
-FOLDER = "commissioning"
-
 
 @dataclass(frozen=True)
 class Case:
@@ -136,8 +134,8 @@ class Kept:
 
 def keep(folder: DataFolder, content: dict[str, Any], page: str, now: datetime) -> Kept:
     """Write report, page and signature, durably. Raises FolderUnusable, OSError."""
-    place = folder.root / FOLDER / content["bundle"]["sha256"]
-    for each in (folder.root / FOLDER, place):
+    place = folder.root / signing.REPORTS / content["bundle"]["sha256"]
+    for each in (folder.root / signing.REPORTS, place):
         make_durably(each)
     text = json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
     path = place / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
@@ -147,12 +145,6 @@ def keep(folder: DataFolder, content: dict[str, Any], page: str, now: datetime) 
     _write(path, text)
     sync(place)
     return Kept(path, signed.sha256, signed.signature)
-
-
-def newest(folder: DataFolder, bundle_sha256: str) -> Path | None:
-    """The newest report on this bundle whose signature holds; None when there is none."""
-    found = sorted((folder.root / FOLDER / bundle_sha256).glob("*.json"), reverse=True)
-    return next((path for path in found if signing.holds(folder, path)), None)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from node import charge
 from node.charge import ModelAt
 from node.config import Settings
 from node.errors import Permanent
-from node.trial import commissioning
+from node.trial import signing
 from storage import DataFolder
 
 
@@ -17,7 +17,7 @@ class NotCommissioned(Permanent):
 
 def grounds(folder: DataFolder, bundle: ModelAt) -> str:
     """The commissioning report that speaks for it, relative to the data folder. Raises NotCommissioned."""
-    found = commissioning.newest(folder, bundle.sha256)
+    found = signing.newest(folder, bundle.sha256)
     if found is None:
         raise NotCommissioned(
             f"{bundle.folder}: no commissioning report on this bundle (sha256 {bundle.sha256[:16]}…) is here: "

@@ -28,6 +28,7 @@ from storage.errors import FolderUnusable
 from storage.folder import sync
 
 PRIVATE, PUBLIC = "signing.pem", "signing.pub.pem"
+REPORTS = "commissioning"  # folder of the reports on bundles, each in one named by the SHA-256 of its bundle
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ def holds(folder: DataFolder, path: Path) -> bool:
     except (InvalidSignature, OSError):
         return False
     return True
+
+
+def newest(folder: DataFolder, bundle_sha256: str) -> Path | None:
+    """The newest report on this bundle whose signature holds; None when there is none. Raises FolderUnusable."""
+    found = sorted((folder.root / REPORTS / bundle_sha256).glob("*.json"), reverse=True)
+    return next((path for path in found if holds(folder, path)), None)
 
 
 def public_key(folder: DataFolder) -> str:

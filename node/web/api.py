@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from node.access.visitor import Visitor
-from node.observe import jobs, peers, state, statistics, study
+from node.observe import drift, jobs, peers, state, statistics, study
 from node.observe.jobs import Asked, BadCursor, plain
 from node.web.entry import Administrator, Operator
 from node.web.pages.actions import hand
@@ -187,6 +187,12 @@ def health(site: TheSite) -> JSONResponse:
 def numbers(site: TheSite, days: Annotated[int, Query(ge=1, le=400)] = 30) -> JSONResponse:
     """What was done in the last days, and what came of it."""
     return _said(statistics.of_days(site.db, days, _now()))
+
+
+@router.get("/drift", response_model=dict[str, Any])
+def drifted(site: TheSite) -> JSONResponse:
+    """Whether the last week that is over was as usual, as the office found it; `found` is null before it has looked."""
+    return _said({"found": drift.kept(site.folder)})
 
 
 @router.get("/switches", response_model=dict[str, Any])

@@ -124,7 +124,9 @@ class Analysis:
         if study.choice.look is None or study.answer.is_known:
             return None
         prediction = self._predict(study.choice.look)
-        self._note(prediction=PredictionOutcome.of(prediction), remarks=prediction.remarks or None)
+        self._note(
+            prediction=PredictionOutcome.of(prediction, study.choice.look.slices), remarks=prediction.remarks or None
+        )
         return prediction
 
     def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:

@@ -9,14 +9,14 @@ room, which never looks into theirs. It loads neither the model nor DICOM, so th
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from model.types import Prediction, SlicePrediction
+    from model.types import Prediction, Slice, SlicePrediction
     from node.series import volume
     from node.series.choice import Choice
 
@@ -139,6 +139,21 @@ class SliceOutcome(_Part):
         )
 
 
+class GreyOutcome(_Part):
+    """Grey values of all slices together, 0 to 255, as the network sees them before the z-score."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, slices: "Sequence[Slice]") -> Self:
+        """Of at least one slice."""
+        pixels = [each.pixels for each in slices]
+        mean = sum(float(each.mean()) for each in pixels) / len(pixels)
+        square = sum(float(each.var()) + float(each.mean()) ** 2 for each in pixels) / len(pixels)
+        return cls(mean=round(mean, 2), deviation=round(max(0.0, square - mean**2) ** 0.5, 2))
+
+
 class PredictionOutcome(_Part):
     """The model's answer on the study; without a probability where the study is outside of its scope."""
 
@@ -151,10 +166,11 @@ class PredictionOutcome(_Part):
     band: str | None
     slices: tuple[SliceOutcome, ...]
     standing: Annotated[tuple[StandingOutcome, ...], Field(exclude_if=lambda found: not found)] = ()
+    grey: Annotated[GreyOutcome | None, Field(exclude_if=lambda found: found is None)] = None
 
     @classmethod
-    def of(cls, prediction: "Prediction") -> Self:
-        """The numbers of a prediction."""
+    def of(cls, prediction: "Prediction", slices: "Sequence[Slice]" = ()) -> Self:
+        """The numbers of a prediction, and of the slices that it is on."""
         return cls(
             model=ModelOutcome(**{**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}),
             scope=ScopeOutcome(**{**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)}),
@@ -165,6 +181,7 @@ class PredictionOutcome(_Part):
             band=None if prediction.band is None else str(prediction.band),
             slices=tuple(SliceOutcome.of(each) for each in prediction.slices),
             standing=tuple(StandingOutcome(**vars(each)) for each in prediction.standing),
+            grey=GreyOutcome.of(slices) if slices else None,
         )
 
 

@@ -27,7 +27,7 @@ WALLS: rooms.Ways = {
         "hl7": "config config_telling errors verdict storage dicom dimse work",
         "notify": "certificates silence config config_telling errors logs retry storage process access",
         "observe": "certificates charge silence config config_web errors logs verdict storage archive dicom dicomweb "
-        "dimse receive deliver work process hl7 access",
+        "dimse receive deliver work process hl7 access trial",
         "trial": "charge config errors logs model storage dicom series work offline",
         "offline": "config errors model dicom series report",
         "conformance": "config config_dicomweb model dicom dicomweb dimse report deliver",

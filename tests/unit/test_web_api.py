@@ -42,7 +42,7 @@ def test_everything_that_is_shown_is_there_for_machines(client: TestClient, db: 
     assert asked(client, f"/jobs/{job.job_id}")["job"]["state"] == "reported"
     assert asked(client, f"/jobs/{job.job_id}/provenance")["job_id"] == job.job_id
     assert asked(client, f"/studies/{stored.STUDY}")["current"]["job"]["job_id"] == job.job_id
-    for path in ("/peers", "/health", "/statistics", "/switches"):
+    for path in ("/peers", "/health", "/statistics", "/drift", "/switches"):
         asked(client, path)
 
 
