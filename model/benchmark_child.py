@@ -22,6 +22,7 @@ from model.uncertainty import DropoutHead
 DROPOUT_PASSES = 10
 CARD_SLICES = 4
 BARE_BATCHES = (8, 16)
+CUDA_BATCHES = (64, 256)
 
 
 def main() -> None:
@@ -69,7 +70,8 @@ def _candidates(kind: str, engine: str, precision: str, bundle: Bundle, device: 
     elif kind == BARE:
         from model.benchmark_torch import bare_torch
 
-        yield bare_torch(bundle, precision, device)
+        for batch in CUDA_BATCHES:
+            yield bare_torch(bundle, precision, device, batch)
     else:
         yield full_answer(_engine(engine, precision, bundle, device), bundle)
 

@@ -15,11 +15,10 @@ from model.classifier import SecondOrderClassifier
 from model.engine import Array
 from model.network import build, load
 from model.openvino_engine import TYPES
-from model.torch_engine import DTYPES, torch_device
+from model.torch_engine import DTYPES, products_in, torch_device
 
 PRODUCTS = ((2048, 2048, 2048), (1576, 384, 1536), (1576, 1536, 384), (4096, 1536, 1536))
 CUDA_PRODUCTS = ((8192, 8192, 8192),)
-CUDA_BATCH = 64
 ROUNDS = 30
 
 
@@ -31,7 +30,8 @@ def peak(device: str, precisions: list[str]) -> dict[str, dict[str, float]]:
         for shape in shapes:
             products = [_torch_product(shape, precision, device)]
             products += [_openvino_product(shape, precision)] if device == "cpu" else []
-            seconds = min(_seconds(each, device) for each in products for _ in range(ROUNDS))
+            with products_in(precision):
+                seconds = min(_seconds(each, device) for each in products for _ in range(ROUNDS))
             best[precision] = max(best[precision], 2.0 * math.prod(shape) / seconds)
     return {"flops": best}
 
@@ -109,16 +109,22 @@ def bare_openvino(bundle: Bundle, precision: str, batch: int) -> Run:
     return run
 
 
-def bare_torch(bundle: Bundle, precision: str, device: str) -> Run:
-    """The same on a CUDA device: the network as it is, eager, in batches."""
+def bare_torch(bundle: Bundle, precision: str, device: str, batch: int) -> Run:
+    """The same on a CUDA device: the network as it is, eager, in batches from pinned memory."""
     where, dtype = torch_device(device), DTYPES[precision]
     network = load(bundle).to(where, dtype)
 
+    def forward(part: Array) -> Tensor:
+        given = torch.from_numpy(part)
+        given = given if where.type == "cpu" else given.pin_memory()
+        logits: Tensor = network(given.to(where, non_blocking=True).to(dtype))
+        return logits
+
     @torch.inference_mode()
     def run(pixels: Array) -> Array:
-        batches = np.array_split(pixels, -(-len(pixels) // CUDA_BATCH))
-        parts = [network(torch.from_numpy(each).to(where, dtype)) for each in batches]
-        return np.asarray(torch.cat(parts).float().cpu().numpy())
+        with products_in(precision):
+            parts = [forward(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
+            return np.asarray(torch.cat(parts).float().cpu().numpy())
 
     return run
 

@@ -104,6 +104,18 @@ class Bundle:
             raise BundleError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
+def with_brain(bundle: Bundle, brain: str) -> Bundle:
+    """The same weights behind slices of the brain: another bundle, since its answers differ. Raises BundleError."""
+    manifest = bundle.manifest
+    if manifest.preprocessing.planes:
+        raise BundleError("preprocessing.planes lie in mm of what is looked for: a recipe with a brain names its own")
+    try:
+        preprocessing = replace(manifest.preprocessing, brain=brain)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+    return Bundle(manifest.model_copy(update={"preprocessing": preprocessing}), bundle.weights)
+
+
 def _stored(name: str, array: NDArray[np.float32], half: bool) -> NDArray[np.float32] | NDArray[np.float16]:
     stored: NDArray[np.float32] | NDArray[np.float16]
     with np.errstate(over="ignore"):

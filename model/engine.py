@@ -17,7 +17,7 @@ from model.uncertainty import Masks
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ class Answer:
     rollout: Array
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Of an accelerator, whoever uses it."""
+
+    device: str  # what its maker calls it
+    used_bytes: int
+    total_bytes: int
+
+
 class Engine(Protocol):
     """One way of running the network, on one device, in one precision."""
 
@@ -53,7 +62,11 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """What the large matrix products are computed in: float32, bfloat16 or float16."""
+        """What the large matrix products are computed in: one of PRECISIONS."""
+
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """Of the device, now; None where it computes in the memory of the machine, or does not say."""
 
     def answer(self, images: Array, masks: Masks, progress: Progress | None = None) -> Answer:
         """images (N, 1, S, S), z-scored; `progress` hears how many of them are done, and of how many.

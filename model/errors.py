@@ -5,6 +5,7 @@ ModelError
 ├── CheckpointError    a published checkpoint cannot be imported; the message names the difference
 ├── DeviceError        the configured device is not there; nothing falls back silently
 ├── VolumeError        the volume cannot be sliced (empty, not finite, degenerate geometry)
+│   └── TooCoarse      its samples lie too far apart for every plane that the bundle reads
 └── DeviceOutOfMemory  the batch did not fit even at its smallest size; trying again later may work
 """
 
@@ -27,6 +28,10 @@ class DeviceError(ModelError):
 
 class VolumeError(ModelError):
     """The volume cannot be sliced."""
+
+
+class TooCoarse(VolumeError):
+    """The samples of the volume lie too far apart for every plane that the bundle reads."""
 
 
 class DeviceOutOfMemory(ModelError):

@@ -63,8 +63,12 @@ class Head:
     @property
     def heights_mm(self) -> NDArray[np.float64]:
         """(d, h, w) height (z, LPS mm) of every sample."""
+        return self.places_mm(2)
+
+    def places_mm(self, axis: int) -> NDArray[np.float64]:
+        """(d, h, w) where every sample lies along an axis of LPS, mm."""
         d, h, w = np.ogrid[tuple(slice(0, n) for n in self.mask.shape)]
-        along = self.affine_mm[2]
+        along = self.affine_mm[axis]
         return np.asarray(d * along[0] + h * along[1] + w * along[2] + along[3], np.float64)
 
     @property
@@ -130,6 +134,11 @@ class Head:
         points = self.points_mm
         x, y, _ = points[points[:, 2] >= self.crown_mm - CAP_MM].mean(axis=0)
         return float(x), float(y)
+
+    @cached_property
+    def anchor_mm(self) -> NDArray[np.float64]:
+        """(3,) LPS mm of what slabs hang from: the middle of the head at the level of its crown."""
+        return np.array([*self.centre_mm(), self.crown_mm])
 
 
 def find(volume: Volume) -> Head:

@@ -6,21 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from model import scope
+from model.bands import Conformal, Part, Thresholds
 from model.errors import BundleError
 from model.rollout import RolloutOrder
 from model.slicing import Preprocessing
-from model.types import Band, ModelId
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Part(BaseModel):
-    """Part of a manifest: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from model.types import ModelId
 
 
 class Architecture(Part):
@@ -68,32 +61,6 @@ PRESETS: Mapping[str, Architecture] = {
 }
 
 
-class Thresholds(Part):
-    """Where the decision bands lie; the defaults are the published ones."""
-
-    low_confidence_spread: Probability = 0.15
-    high_likelihood: Probability = 0.75
-    no_significant_changes: Probability = 0.62
-
-    @model_validator(mode="after")
-    def _do_not_cross(self) -> Self:
-        if self.no_significant_changes > self.high_likelihood:
-            raise ValueError("no_significant_changes must not lie above high_likelihood")
-        return self
-
-    def band(self, probability: float, spread: float) -> Band:
-        """What a calibrated probability and its dropout spread mean together.
-
-        >>> Thresholds().band(0.9, 0.05), Thresholds().band(0.9, 0.2)
-        (<Band.HIGH_LIKELIHOOD: 'high likelihood'>, <Band.LOW_CONFIDENCE: 'low confidence'>)
-        """
-        if spread > self.low_confidence_spread:
-            return Band.LOW_CONFIDENCE
-        if probability >= self.high_likelihood:
-            return Band.HIGH_LIKELIHOOD
-        return Band.NO_SIGNIFICANT_CHANGES if probability < self.no_significant_changes else Band.INDETERMINATE
-
-
 class Subjects(Part):
     """Whom the training data came from; the defaults are the published ones (OASIS-1: 416 people of 18 to 96 years).
 
@@ -123,6 +90,7 @@ class Manifest(Part):
     """Everything about a bundle that is not a weight.
 
     temperature       logits are divided by it before the softmax (Guo et al. 2017, arXiv:1706.04599)
+    thresholds, conformal   the decision bands, of one kind or the other: the published one where neither is said
     scope             limits of model.scope.assess
     subjects          whom the training data came from; studies of anybody else are not classified
     dropout_samples   Monte Carlo dropout passes behind every spread
@@ -139,7 +107,8 @@ class Manifest(Part):
         Preprocessing, BeforeValidator(_preprocessing), PlainSerializer(lambda value: value.to_dict())
     ] = Field(default_factory=Preprocessing.card)
     temperature: Annotated[float, Field(gt=0)] = 1.6995
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds | None = Thresholds()
+    conformal: Conformal | None = None
     scope: Mapping[str, float] = Field(default_factory=lambda: dict(scope.THRESHOLDS))
     subjects: Subjects = Subjects()
     dropout_samples: Annotated[int, Field(ge=2, le=10_000)] = 10
@@ -147,8 +116,17 @@ class Manifest(Part):
     provenance: Mapping[str, str] = Field(default_factory=dict)
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind_of_bands(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("conformal") is not None:
+            return {"thresholds": None, **values}
+        return values
+
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
+        if (self.thresholds is None) is (self.conformal is None):
+            raise ValueError("the decision bands are those of thresholds or of conformal, one of the two")
         if self.preprocessing.size != self.architecture.img_size:
             raise ValueError(f"preprocessing.size is not architecture.img_size, {self.architecture.img_size}")
         return self
@@ -173,7 +151,13 @@ class Manifest(Part):
 
     def to_json(self) -> str:
         """The text of manifest.json; the same manifest always gives the same text."""
-        return self.model_dump_json(indent=2) + "\n"
+        absent = {"conformal"} if self.conformal is None else {"thresholds"}
+        return self.model_dump_json(indent=2, exclude=absent) + "\n"
+
+    @property
+    def bands(self) -> Thresholds | Conformal:
+        """What decides the band of a probability."""
+        return self.conformal or self.thresholds or Thresholds()
 
     @property
     def model_id(self) -> ModelId:
@@ -186,7 +170,7 @@ class Manifest(Part):
             temperature=self.temperature,
             dropout_samples=self.dropout_samples,
             rollout_order=self.rollout_order.value,
-            thresholds=self.thresholds.model_dump(),
+            thresholds=self.bands.limits,
         )
 
 

@@ -1,8 +1,9 @@
 """The folded network in torch: what the CUDA engine captures, and what torch.compile is measured with.
 
-N slices, T tokens, D = embed_dim, C = covariance size, H hidden width of the projector.
+N slices, T tokens, F >= T places for them, D = embed_dim, C = covariance size, H hidden width of the projector.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,6 +11,8 @@ from torch.nn import functional
 from model.bundle import Bundle
 from model.folding import Array, FoldedBlock, FoldedEncoder, Linear, folded_projector, upper
 from model.rollout import RolloutOrder
+
+ALIGNED = 8  # tensor cores want rows of 16 bytes: 197 tokens stand in 200 places, and nobody attends to the last three
 
 
 class OnePass(nn.Module):
@@ -49,7 +52,9 @@ class OnePassEncoder(nn.Module):
             return nn.Parameter(torch.from_numpy(array).to(device, dtype), requires_grad=False)
 
         self.order, self.heads, self.patch_size = order, folded.architecture.num_heads, folded.architecture.patch_size
-        self.patch, self.start = place(folded.patch), place(folded.start)
+        self.tokens = len(folded.start)
+        self.patch = place(folded.patch)
+        self.start = place(np.pad(folded.start, ((0, -self.tokens % ALIGNED), (0, 0))))
         self.norm_weight, self.norm_bias = place(folded.norm_weight), place(folded.norm_bias)
         self.reduce = place(folded.reduce) if folded.reduce is not None else None
         self.blocks = nn.ModuleList(OnePassBlock(block, self.heads, device, dtype) for block in folded.blocks)
@@ -61,16 +66,18 @@ class OnePassEncoder(nn.Module):
         """images (N, 1, S, S) -> cls (N, D), half covariance (N, C (C + 1) / 2), rollout (N, P), float32."""
         tokens, attentions = self._start(images), []
         for block in self.blocks:
-            tokens, attention = block(tokens)
+            tokens, attention = block(tokens, self.tokens)
             attentions.append(attention)
+        tokens = tokens[:, : self.tokens]
         normed = functional.layer_norm(tokens, tokens.shape[-1:], self.norm_weight, self.norm_bias)
         return normed[:, 0].float(), self._half_covariance(normed[:, 1:]), self._rollout(attentions)
 
     def _start(self, images: Tensor) -> Tensor:
         size, side = self.patch_size, images.shape[-1] // self.patch_size
         cut = images.to(self.patch.dtype).view(-1, side, size, side, size).transpose(2, 3)
-        patches = cut.reshape(-1, side * side, size * size) @ self.patch.T + self.start[1:]  # (N, P, D)
-        return torch.cat([self.start[:1].expand(images.shape[0], 1, -1), patches], dim=1)
+        patches = cut.reshape(-1, side * side, size * size) @ self.patch.T + self.start[1 : self.tokens]  # (N, P, D)
+        cls, empty = (part.expand(len(images), -1, -1) for part in (self.start[:1], self.start[self.tokens :]))
+        return torch.cat([cls, patches, empty], dim=1)  # (N, F, D)
 
     def _half_covariance(self, patches: Tensor) -> Tensor:
         patches = (patches if self.reduce is None else functional.linear(patches, self.reduce)).float()
@@ -84,7 +91,7 @@ class OnePassEncoder(nn.Module):
         row[:, :, 0] = 1
         for attention in layers:
             row = (row + row @ attention.float()) / 2
-        return row[:, 0, 1:]
+        return row[:, 0, 1 : self.tokens]
 
 
 class OnePassBlock(nn.Module):
@@ -96,12 +103,14 @@ class OnePassBlock(nn.Module):
         layers = (block.qkv, block.out, block.up, block.down)
         self.qkv, self.out, self.up, self.down = (_linear(layer, device, dtype) for layer in layers)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (N, T, D) -> the same shape, and (N, T, T)."""
+    def forward(self, tokens: Tensor, attended: int) -> tuple[Tensor, Tensor]:
+        """Tokens (N, F, D), of which the first `attended` are attended to -> the same shape, and (N, F, F)."""
         count, dim = tokens.shape[1:]
         packed = self.qkv(functional.layer_norm(tokens, (dim,))).view(-1, count, 3, self.heads, dim // self.heads)
-        queries, keys, values = packed.permute(2, 0, 3, 1, 4)  # (N, heads, T, D / heads)
-        attention = (queries @ keys.transpose(-1, -2)).softmax(dim=-1)  # (N, heads, T, T)
+        queries, keys, values = packed.permute(2, 0, 3, 1, 4)  # (N, heads, F, D / heads)
+        scores = queries @ keys.transpose(-1, -2)  # (N, heads, F, F)
+        scores[..., attended:] = -torch.inf
+        attention = scores.softmax(dim=-1)
         mixed = (attention @ values).transpose(1, 2).flatten(2)
         tokens = tokens + self.out(mixed)
         raised = functional.gelu(self.up(functional.layer_norm(tokens, (dim,))))

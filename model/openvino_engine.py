@@ -22,7 +22,7 @@ PROJECTED = 64  # slices that go through the projector together
 class OpenVinoEngine:
     """OpenVINO on the CPU; raises DeviceError when the CPU cannot compute in this precision."""
 
-    name, device = "OpenVINO", "cpu"
+    name, device, memory = "OpenVINO", "cpu", None
 
     def __init__(self, bundle: Bundle, precision: str = "float32", threads: int = 0) -> None:
         self.precision = precision

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model import scope, slicing
+from model import scope, sight, slicing
 from model.aggregate import study_probability, study_uncertainty
 from model.bundle import Bundle
 from model.calibration import probability
-from model.engine import PRECISIONS, Engine, Progress
+from model.engine import PRECISIONS, DeviceMemory, Engine, Progress
 from model.errors import DeviceError, VolumeError
 from model.rollout import scaled
 from model.types import Prediction, Scope, Slice, SlicePrediction, Volume
@@ -23,7 +23,7 @@ class Predictor:
     """Answers for volumes and slices; build one and keep it, because building loads the weights."""
 
     def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
-        """device: auto, cpu, cuda or cuda:N · precision: auto, float32, bfloat16, float16 · threads: 0 for all cores.
+        """device: auto, cpu, cuda or cuda:N · precision: auto or one of PRECISIONS · threads: 0 for all cores.
 
         Raises DeviceError when the device or the precision is not there.
         """
@@ -46,14 +46,19 @@ class Predictor:
         """What the matrix products are computed in."""
         return self.engine.precision
 
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """Of the device, now; None on the processor."""
+        return self.engine.memory
+
     def predict(self, volume: Volume, seed: bytes, progress: Progress | None = None) -> Prediction:
         """The answer for a study; out of the model's scope nothing is classified.
 
         seed: of the study, for the dropout masks · progress: hears how many slices are done, and of how many.
         Raises VolumeError and DeviceOutOfMemory.
         """
-        slices = slicing.slices(volume, self.manifest.preprocessing)
-        return self.classify(slices, scope.assess(volume, slices, self.manifest.scope), seed, progress)
+        slices, found = sight.see(volume, self.manifest.preprocessing, self.manifest.scope)
+        return self.classify(slices, found, seed, progress)
 
     def predict_slices(
         self, slices: Sequence[Slice], seed: bytes, progress: Progress | None = None, *, gate: bool = False
@@ -80,7 +85,8 @@ class Predictor:
         maps = scaled(answer.rollout.reshape(-1, architecture.grid, architecture.grid))
         calibrated = probability(answer.logits[0], self.manifest.temperature)
         samples = probability(answer.logits[1:])
-        whole, study = study_uncertainty(samples), study_probability(calibrated)
+        planes, weights = [item.plane for item in slices], self.manifest.preprocessing.weights
+        whole, study = study_uncertainty(samples, planes, weights), study_probability(calibrated, planes, weights)
         return Prediction(
             scope=found,
             slices=self._slices(slices, answer.logits[0], calibrated, samples, maps),
@@ -88,9 +94,10 @@ class Predictor:
             spread=whole.spread,
             predictive_entropy=whole.predictive_entropy,
             mutual_information=whole.mutual_information,
-            band=self.manifest.thresholds.band(study, whole.spread),
+            band=self.manifest.bands.band(study, whole.spread),
             model=self.model_id,
             remarks=found.remarks,
+            standing=self.manifest.bands.standing(study),
         )
 
     def _slices(

@@ -109,7 +109,7 @@ def measure(volume: Volume | None, slices: Sequence[Slice]) -> dict[str, float]:
 
 def decide(measured: Mapping[str, float], limits: Mapping[str, float]) -> Scope:
     """The verdict on the numbers; the reason names each that is outside of its limits."""
-    outside = list(_outside(measured, limits))
+    outside = list(beyond(measured, limits, WORDS))
     if "texture" not in measured:
         outside.insert(0, "nothing large enough is in the picture")
     if outside:
@@ -154,10 +154,11 @@ def _outline(volume: Volume, block: Block) -> dict[str, float]:
     return measured
 
 
-def _outside(measured: Mapping[str, float], limits: Mapping[str, float]) -> Iterator[str]:
+def beyond(measured: Mapping[str, float], limits: Mapping[str, float], words: Mapping[str, str]) -> Iterator[str]:
+    """In words, each number that lies outside of its limits."""
     for name, value in measured.items():
         low, high = limits.get(f"{name}_minimum", -np.inf), limits.get(f"{name}_maximum", np.inf)
         if value < low:
-            yield f"{WORDS[name]} {value:.3g}, at least {low:g} is expected"
+            yield f"{words[name]} {value:.3g}, at least {low:g} is expected"
         elif value > high:
-            yield f"{WORDS[name]} {value:.3g}, at most {high:g} is expected"
+            yield f"{words[name]} {value:.3g}, at most {high:g} is expected"

@@ -1,6 +1,6 @@
-"""Volume -> axial slices as the network sees them: the one pixel path of training and serving.
+"""Volume -> slices as the network sees them: the one pixel path of training and serving.
 
-    volume ──► head (model/head.py) ──► slab of axial planes, a stated way below its top, centred on it
+    volume ──► head (model/head.py) ──► slab of planes (model/planes.py), a stated way below its top, centred on it
            ──► one trilinear resampling of only those planes ──► intensity window to 8 bit ──► z-score per slice
 
 Planes are those of the patient's coordinate system, whichever way the patient lay and the scanner cut. Every number is
@@ -8,11 +8,11 @@ a field of `Preprocessing`, which the bundle's manifest holds; nothing here is r
 slices. A 2D image takes the card's way instead: grey, resized to the square, z-score.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from types import MappingProxyType
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,11 +23,12 @@ from scipy import ndimage
 from model import head as heads
 from model.errors import VolumeError
 from model.head import Head
+from model.planes import Slab, readable
 from model.types import Slice, Volume
 
-DIRECTIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
-    {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)}
-)
+BRAINS = ("none", "deepbet")
+OF_THE_BRAIN = ("brain", "above_middle_mm", "rim_mm", "brain_percentiles", "brain_values")
+AXIAL = ("slices", "spacing_mm", "below_crown_mm", "field_mm", "directions", "above_middle_mm")
 STRIPES = min(4, os.cpu_count() or 1)
 
 
@@ -42,6 +43,13 @@ class Preprocessing:
     directions          where row and column numbers grow to: L, R, P or A (patient's left, right, back, front)
     inner_mm            the intensity window is measured on what lies deeper than this below the head's surface, mm
     window_percentiles  of the slab's air and of the inner head: values that become 0 and 255
+    brain               none, or deepbet: then the slices are those of an atlas that the brain is aligned to, without
+                        skull (model/aligned.py); below_crown_mm, inner_mm and window_percentiles say nothing
+    above_middle_mm     with a brain: from the middle of the atlas up to the middle plane, mm
+    rim_mm              what is left out at the edge of the brain, where its fluid is, mm
+    brain_percentiles   of the brain in the slab: what becomes brain_values, 0-255
+    planes              the slabs that are read, one of a plane; without them the axial one of the numbers above, which
+                        is read however coarse the volume is, and which planes leave nothing to say
     """
 
     size: int = 224
@@ -52,15 +60,31 @@ class Preprocessing:
     directions: tuple[str, str] = ("P", "L")
     inner_mm: float = 18.0
     window_percentiles: tuple[float, float] = (1.0, 99.5)
+    brain: str = "none"
+    above_middle_mm: float = 3.5
+    rim_mm: float = 2.0
+    brain_percentiles: tuple[float, float] = (5.0, 95.0)
+    brain_values: tuple[float, float] = (38.0, 249.0)
+    planes: tuple[Slab, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.slices < 1 or min(self.spacing_mm, *self.field_mm) <= 0:
             raise ValueError("preprocessing: size, slices, spacing_mm and field_mm are positive")
         axes = {"LR".find(each) >= 0 for each in self.directions}
-        if {*self.directions} - {*DIRECTIONS} or len(axes) != 2:
+        if {*self.directions} - {*"LRPA"} or len(axes) != 2:
             raise ValueError(f"preprocessing: {self.directions} are no two axes out of L/R and A/P")
-        if not 0 <= self.window_percentiles[0] < self.window_percentiles[1] <= 100:
-            raise ValueError("preprocessing: window_percentiles grow from 0 to 100")
+        for low, high in (self.window_percentiles, self.brain_percentiles):
+            if not 0 <= low < high <= 100:
+                raise ValueError("preprocessing: window_percentiles and brain_percentiles grow from 0 to 100")
+        if not 0 <= self.brain_values[0] < self.brain_values[1] <= 255:
+            raise ValueError("preprocessing: brain_values grow from 0 to 255")
+        if self.brain not in BRAINS:
+            raise ValueError(f"preprocessing: brain is {' or '.join(BRAINS)}, not {self.brain!r}")
+        if len({slab.plane for slab in self.planes}) < len(self.planes):
+            raise ValueError("preprocessing: planes has a plane twice")
+        ours = type(self)
+        if self.planes and any(getattr(self, name) != getattr(ours, name) for name in AXIAL):
+            raise ValueError(f"preprocessing: with planes, {', '.join(AXIAL)} say nothing: leave them out")
 
     @classmethod
     def card(cls) -> Self:
@@ -68,8 +92,9 @@ class Preprocessing:
         return cls()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a manifest."""
-        return asdict(self)
+        """Plain values for a manifest, without those that say nothing, so that older hashes stay."""
+        silent = {*(OF_THE_BRAIN if self.brain == "none" else ()), *(AXIAL if self.planes else ("planes",))}
+        return {key: value for key, value in asdict(self).items() if key not in silent}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -77,20 +102,60 @@ class Preprocessing:
         plain: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
-        return cls(**plain)
+        slabs = plain.pop("planes", ())
+        return cls(**plain, planes=tuple(Slab.from_dict(each) for each in slabs))
+
+    @property
+    def slabs(self) -> tuple[Slab, ...]:
+        """What is read of a volume: the one list for serving, training, calibration and evaluation."""
+        if self.planes:
+            return self.planes
+        up = -self.below_crown_mm if self.brain == "none" else self.above_middle_mm
+        where, lies = (0.0, 0.0, up), (self.field_mm, self.directions)
+        return (Slab("axial", self.slices, self.spacing_mm, where, *lies, coarsest_mm=math.inf),)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Plane -> weight of its mean in a study's answer."""
+        return {slab.plane: slab.weight for slab in self.slabs}
+
+    def weighted(self, weights: Mapping[str, float]) -> Self:
+        """The same with other weights of some planes; nothing changes where it names none."""
+        slabs = (replace(slab, weight=weights.get(slab.plane, slab.weight)) for slab in self.planes)
+        return replace(self, planes=tuple(slabs))
+
+    @property
+    def axial(self) -> Slab:
+        """The axial slab, by which the scope is judged; where none is read, the standard one."""
+        standard = Slab.standard("axial", brain=self.brain != "none")
+        return next((slab for slab in self.slabs if slab.plane == "axial"), standard)
 
 
 def slices(volume: Volume, preprocessing: Preprocessing) -> tuple[Slice, ...]:
-    """The slab of axial slices of a volume, from foot to head. Raises VolumeError for values that are not finite."""
+    """The slices of a volume, plane by plane, axial ones from foot to head.
+
+    Raises VolumeError for values that are not finite, TooCoarse where it is so for every plane.
+    """
     head = heads.find(volume)
-    slab_mm = slab(head, preprocessing)
-    shape = (preprocessing.slices, preprocessing.size, preprocessing.size)
-    planes = resample(volume, slab_mm, shape, outside=float(head.image.min()))
-    low, high = window(planes, head, preprocessing)
+    read = readable(volume, preprocessing.slabs, lambda slab: slab.grid(head.anchor_mm, preprocessing.size)).slabs
+    return tuple(item for slab in read for item in cut(volume, head, preprocessing, slab))
+
+
+def cut(volume: Volume, head: Head, preprocessing: Preprocessing, slab: Slab) -> tuple[Slice, ...]:
+    """The slices of one slab. Raises VolumeError for values that are not finite."""
+    grid_mm = slab.grid(head.anchor_mm, preprocessing.size)
+    shape = (slab.slices, preprocessing.size, preprocessing.size)
+    planes = resample(volume, grid_mm, shape, outside=float(head.image.min()))
+    low, high = window(planes, head, preprocessing, slab)
     planes -= np.float32(low)
     planes *= np.float32(255 / (high - low))
+    return rounded(volume, planes, grid_mm, slab.plane)
+
+
+def rounded(volume: Volume, planes: NDArray[np.float32], grid_mm: NDArray[np.float64], plane: str) -> tuple[Slice, ...]:
+    """Planes (n, S, S), which this overwrites, as slices of 8 bit at their places in the volume."""
     pixels = np.rint(np.clip(planes, 0, 255, out=planes), out=planes).astype(np.uint8)
-    return tuple(_slice(volume, image, slab_mm, index) for index, image in enumerate(pixels))
+    return tuple(_slice(volume, image, grid_mm, index, plane) for index, image in enumerate(pixels))
 
 
 def normalise(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -106,19 +171,6 @@ def slice_from_image(image: Image.Image | NDArray[Any], preprocessing: Preproces
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     side = preprocessing.size
     return Slice(np.asarray(picture.convert("L").resize((side, side), Image.Resampling.BILINEAR), np.uint8))
-
-
-def slab(head: Head, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """(4, 4) from (slice, row, column, 1) to LPS mm: centred on the head, `below_crown_mm` down."""
-    middle = head.crown_mm - preprocessing.below_crown_mm
-    steps = np.divide(preprocessing.field_mm, preprocessing.size)
-    matrix = np.eye(4)
-    matrix[:3, 0] = (0, 0, preprocessing.spacing_mm)
-    matrix[:3, 1] = np.multiply(DIRECTIONS[preprocessing.directions[0]], steps[0])
-    matrix[:3, 2] = np.multiply(DIRECTIONS[preprocessing.directions[1]], steps[1])
-    half = np.array([preprocessing.slices - 1, preprocessing.size - 1, preprocessing.size - 1]) / 2
-    matrix[:3, 3] = [*head.centre_mm(), middle] - matrix[:3, :3] @ half
-    return matrix
 
 
 def resample(
@@ -144,28 +196,28 @@ def resample(
     return planes
 
 
-def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing) -> tuple[float, float]:
+def window(planes: NDArray[np.float32], head: Head, preprocessing: Preprocessing, slab: Slab) -> tuple[float, float]:
     """The values that become 0 and 255: air, and the brightest of what lies deep in the head."""
     depth = head.depth_mm()
-    middle = head.crown_mm - preprocessing.below_crown_mm
-    reach = max(preprocessing.slices * preprocessing.spacing_mm / 2, 2 * heads.GRID_MM)
-    depth[np.abs(head.heights_mm - middle) > reach] = 0
+    middle = head.anchor_mm[slab.axis] + slab.middle_mm[slab.axis]
+    reach = max(slab.slices * slab.spacing_mm / 2, 2 * heads.GRID_MM)
+    depth[np.abs(head.places_mm(slab.axis) - middle) > reach] = 0
     inner = head.image[depth > min(preprocessing.inner_mm, float(depth.max()) / 2)]
     low = float(np.percentile(planes[:, ::8, ::8], preprocessing.window_percentiles[0]))
     high = float(np.percentile(inner, preprocessing.window_percentiles[1])) if inner.size else low
     return low, high if high > low else low + 1.0
 
 
-def _slice(volume: Volume, image: NDArray[np.uint8], slab_mm: NDArray[np.float64], index: int) -> Slice:
+def _slice(volume: Volume, image: NDArray[np.uint8], slab_mm: NDArray[np.float64], index: int, plane: str) -> Slice:
     place = np.eye(4)
     place[:3, 0], place[:3, 1], place[:3, 2] = slab_mm[:3, 1], slab_mm[:3, 2], slab_mm[:3, 0]
     place[:3, 3] = slab_mm[:3, 3] + slab_mm[:3, 0] * index
     if not volume.sources:
-        return Slice(image, place)
+        return Slice(image, place, plane=plane)
     rows, columns = image.shape
     centre = place @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1]
     nearest = round(float((np.linalg.inv(volume.affine_mm) @ centre)[0]))
-    return Slice(image, place, volume.sources[min(max(nearest, 0), len(volume.sources) - 1)])
+    return Slice(image, place, volume.sources[min(max(nearest, 0), len(volume.sources) - 1)], plane)
 
 
 def stack(items: Sequence[Slice]) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@ also runs eagerly or through torch.compile, and on a CPU; that is how the benchm
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,12 @@ import torch
 from torch import Tensor
 
 from model.bundle import Bundle
-from model.engine import Answer, Array, Encoded, Progress
+from model.engine import Answer, Array, DeviceMemory, Encoded, Progress
 from model.errors import DeviceError, DeviceOutOfMemory
 from model.onepass import OnePass
 from model.uncertainty import DropoutHead, Masks
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LARGEST_BATCH = 256
 CPU_BATCH = 8
 MEMORY_SHARE = 0.5  # of the free memory, for one batch
@@ -59,20 +60,36 @@ class TorchEngine:
         self._batch = in_batches(images, self._batch, one, self._forget)
         return Answer(torch.cat(logits, dim=1).cpu().numpy(), torch.cat(rollouts).cpu().numpy())
 
+    @property
+    def memory(self) -> DeviceMemory | None:
+        """See Engine.memory. A device that is in trouble says so at its work, not here."""
+        if self._where.type != "cuda":
+            return None
+        try:
+            free, total = torch.cuda.mem_get_info(self._where)
+            return DeviceMemory(torch.cuda.get_device_name(self._where), total - free, total)
+        except RuntimeError:
+            return None
+
     def _encode(self, images: Array) -> Encoded:
         size = padded(len(images), self._batch)
         if size not in self._ready:
             self._ready[size] = self._made_ready(size)
-        filled = torch.from_numpy(images)
-        if size > len(images):
-            filled = torch.cat([filled, filled.new_zeros(size - len(images), *filled.shape[1:])])
-        outputs = self._ready[size](filled.to(self._where))
+        with products_in(self.precision):
+            outputs = self._ready[size](self._filled(images, size))
         return Encoded(*(each[: len(images)].clone() for each in outputs))
+
+    def _filled(self, images: Array, size: int) -> Tensor:
+        """On the device, filled up with zeros; from pinned memory, so that nobody waits for the copy."""
+        filled, given = torch.zeros(size, *images.shape[1:], device=self._where), torch.from_numpy(images)
+        filled[: len(images)].copy_(given.pin_memory() if filled.is_cuda else given, non_blocking=True)
+        return filled
 
     def _made_ready(self, size: int) -> Network:
         """The network for one batch size."""
         if self._way == "captured":
-            return Graph(self._network, (size, 1, self._side, self._side), self._where, self._pool).replay
+            with products_in(self.precision):
+                return Graph(self._network, (size, 1, self._side, self._side), self._where, self._pool).replay
         if self._way == "eager":
             return self._network
         from torch._inductor import config  # weights become constants of the compiled code
@@ -129,6 +146,20 @@ class Graph:
         self._input.copy_(images)
         self._graph.replay()
         return self._outputs
+
+
+@contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """Matrix products of float32 numbers in all their digits, whatever the environment says, unless tf32 is asked for.
+
+    A captured graph keeps what it was captured with.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def torch_device(name: str) -> torch.device:

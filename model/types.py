@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from model.errors import VolumeError
 
+PLANES = ("sagittal", "coronal", "axial")  # across the axes x, y, z
+
 
 @dataclass(frozen=True)
 class SourceFrame:
@@ -59,28 +61,45 @@ class Slice:
     pixels     (S, S) uint8 after the intensity window, before the z-score
     affine_mm  (4, 4) float64, (row, column, 0, 1) index of a pixel's centre -> (x, y, z, 1) LPS mm; None for a 2D image
     source     the source frame whose centre lies nearest to this slice's centre; None when there is none
+    plane      axial, sagittal or coronal; axial is said of a 2D image of which nobody knows
     """
 
     pixels: NDArray[np.uint8]
     affine_mm: NDArray[np.float64] | None = None
     source: SourceFrame | None = None
+    plane: str = "axial"
 
     @property
     def position_mm(self) -> float | None:
-        """Height of the slice's centre along the patient's foot-to-head axis, in mm."""
+        """Where the slice's centre lies along the patient's axis across its plane, of axial ones its height, in mm."""
         if self.affine_mm is None:
             return None
         rows, columns = self.pixels.shape
-        return float((self.affine_mm @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1])[2])
+        return float((self.affine_mm @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1])[PLANES.index(self.plane)])
 
 
 class Band(StrEnum):
-    """What a probability and its spread mean together, by the thresholds of the bundle."""
+    """What a probability, or it and its spread, mean by the bands of the bundle (`model.bands`)."""
 
     HIGH_LIKELIHOOD = "high likelihood"
     INDETERMINATE = "indeterminate"
     NO_SIGNIFICANT_CHANGES = "no significant changes"
     LOW_CONFIDENCE = "low confidence"
+    UNLIKE = "unlike anything seen"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a study's probability lies among the calibration subjects of one label, 0 or 1.
+
+    subjects   how many there are;  lower: of them with a lower probability
+    histogram  how many in each of as many equal parts, from 0 to 1
+    """
+
+    label: int
+    subjects: int
+    lower: int
+    histogram: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -134,7 +153,8 @@ class Scope:
 class Prediction:
     """What the model says of a study. When `scope.inside` is false, nothing was classified and `slices` is empty.
 
-    remarks  sentences on the series that was read, which a reader should know beside the numbers
+    standing  where the probability lies among calibration subjects; empty where the bundle does not carry theirs
+    remarks   sentences on the series that was read, which a reader should know beside the numbers
     """
 
     scope: Scope
@@ -146,3 +166,4 @@ class Prediction:
     band: Band | None
     model: ModelId
     remarks: tuple[str, ...] = ()
+    standing: tuple[Standing, ...] = ()

@@ -1,5 +1,6 @@
 """NeuroSSL Node: everything that touches the outside, in rooms along the way of a study.
 
+    sender ─ STOW-RS ─► dicomweb ┐           in the listener's process too
     PACS ── C-STORE ──► dimse ──► receive    intake: file durable, then success; row soon
                                   receive    completeness: the study is stable, one job is queued
                                   work       watchdog claims it; its child does the rest
@@ -10,7 +11,8 @@
     PACS ◄── C-STORE ── dimse ◄── deliver    courier, and proof where the destination offers it
 
     around it   service: the processes · process: what each does for itself · observe: facts for every reader
-                offline: the same without a service · conformance: the statement · cli, demo: for people
+                offline: the same without a service · access: who may do what, by HTTP
+                conformance: the statement · cli, demo: for people
                 capacity: how many nodes are needed
     below it    dicom: encoding, no network · verdict, config, errors, logs, retry, patience · storage · model
 

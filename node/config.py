@@ -8,31 +8,22 @@ temperature, thresholds) is not here: it comes from the bundle.
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeGuard, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeGuard, TypeVar, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node import config_file
-from node.config_base import LONGEST_S, Count, Days, Name, Port, Seconds, SomeSeconds
+from node.config_base import LONGEST_S, AETitle, Count, Days, Name, Port, Seconds, SomeSeconds
 from node.config_base import Section as Section
 from node.config_base import Tls as Tls
-from node.config_telling import EmailChannel, Notifications, WebhookChannel
+from node.config_base import ae_title as ae_title
+from node.config_dicomweb import DicomWeb
+from node.config_telling import EmailChannel, Notifications, SecretPlace, WebhookChannel, http_address
 from node.config_telling import Hl7Receiver as Hl7Receiver
-from node.config_web import Web, anchored_web
+from node.config_web import Web, anchored_web, is_loopback
 from node.errors import ConfigurationError
-
-
-def ae_title(value: str) -> str:
-    """PS3.5 table 6.2-1, VR AE: 1 to 16 characters, no backslash, no control characters, outer spaces mean nothing.
-
-    >>> ae_title(" PACS ")
-    'PACS'
-    """
-    title = value.strip(" ")
-    if not 1 <= len(title) <= 16 or "\\" in title or not (title.isascii() and title.isprintable()):
-        raise ValueError(f"{value!r} is no AE title: 1 to 16 printable ASCII characters without backslash")
-    return title
 
 
 def tag_expression(value: str) -> str:
@@ -44,7 +35,6 @@ def tag_expression(value: str) -> str:
 
 
 ENVIRONMENT = "NEUROSSL__"  # how the names of overriding variables begin
-AETitle = Annotated[str, AfterValidator(ae_title)]
 
 
 class AllowedPeer(Section):
@@ -107,7 +97,7 @@ class Worker(Section):
     bundle: Path | None = None
     allow_untrained_bundle: bool = False
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     lease_s: Annotated[float, Field(ge=5, le=LONGEST_S)] = 60
     job_timeout_s: SomeSeconds = 600
@@ -166,10 +156,13 @@ class Results(Section):
 
 
 class Destination(Section):
-    """A PACS that gets the results."""
+    """A PACS that gets the results: by C-STORE, or by STOW-RS where it has a `url`, which says host and port."""
 
     name: Name
     ae_title: AETitle
+    url: Annotated[str, AfterValidator(http_address)] | None = None
+    authentication: Literal["none", "bearer", "basic"] = "none"
+    secret: SecretPlace | None = None
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
     calling_ae_title: AETitle | None = None
@@ -178,6 +171,33 @@ class Destination(Section):
     proof: Literal["none", "commitment", "find"] = "none"
     supersede: Literal["none", "rejection_note"] = "none"
     tls: Tls | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_where_its_url_says(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("url"), str):
+            return values
+        url = urlsplit(values["url"])
+        return {"host": url.hostname or "", "port": url.port or (443 if url.scheme == "https" else 80), **values}
+
+    @model_validator(mode="after")
+    def _speaks_one_protocol(self) -> Self:
+        if (self.authentication == "none") != (self.secret is None):
+            raise ValueError("authentication and secret: one needs the other")
+        if self.url is None:
+            if self.secret is not None:
+                raise ValueError("secret: is for a destination with a url")
+            return self
+        url = urlsplit(self.url)
+        if (self.host, self.port) != (url.hostname, url.port or (443 if url.scheme == "https" else 80)):
+            raise ValueError("host and port: are those of the url; leave them out")
+        if url.query or url.fragment:
+            raise ValueError("url: ends before its query")
+        if self.proof != "none" or self.calling_ae_title is not None:
+            raise ValueError("proof and calling_ae_title: are for C-STORE; by url the answer is the proof")
+        if url.scheme == "http" and (self.tls is not None or (self.secret is not None and not is_loopback(self.host))):
+            raise ValueError("url: must begin with https:// where there is tls, or a secret for another machine")
+        return self
 
 
 class DeliverySettings(Section):
@@ -188,6 +208,7 @@ class DeliverySettings(Section):
     maximum_backoff_s: Seconds = 900
     attempts_when_refused: Count = 3
     commitment_timeout_s: SomeSeconds = 600
+    echo_every_s: Seconds = 300
 
 
 class Retention(Section):
@@ -239,6 +260,7 @@ class Settings(BaseSettings):
     data_folder: Path = Path("data")
     listener: Listener = Listener()
     completeness: Completeness = Completeness()
+    dicomweb: DicomWeb | None = None
     archive: Archive | None = None
     worker: Worker = Worker()
     selection: SelectionSettings = SelectionSettings()
@@ -276,6 +298,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _visitors_are_known(self) -> Self:
+        if self.dicomweb and self.dicomweb.visitors != "none" and self.web.authentication not in ("users", "proxy"):
+            raise ValueError("dicomweb.visitors: needs web.authentication users or proxy; others have allow")
+        return self
+
+    @model_validator(mode="after")
     def _room_is_made_before_it_is_gone(self) -> Self:
         watermark, limit = self.retention.maximum_disk_use_percent, self.listener.maximum_disk_use_percent
         if watermark is not None and watermark >= limit:
@@ -299,7 +327,7 @@ class Settings(BaseSettings):
         return (*self.destinations, *self.hl7)
 
 
-UsesTls = TypeVar("UsesTls", Listener, Destination, Archive, Audit, Hl7Receiver)
+UsesTls = TypeVar("UsesTls", Listener, Destination, Archive, Audit, Hl7Receiver, DicomWeb)
 
 
 def load(path: Path) -> Settings:
@@ -357,8 +385,9 @@ def anchored(settings: Settings, folder: Path) -> Settings:
             "data_folder": folder / settings.data_folder,
             "worker": worker,
             "listener": _anchored_tls(settings.listener, folder),
+            "dicomweb": settings.dicomweb and _anchored_senders(_anchored_tls(settings.dicomweb, folder), folder),
             "archive": settings.archive and _anchored_tls(settings.archive, folder),
-            "destinations": tuple(_anchored_tls(each, folder) for each in settings.destinations),
+            "destinations": tuple(_anchored_destination(each, folder) for each in settings.destinations),
             "audit": _anchored_audit(settings.audit, folder),
             "web": anchored_web(settings.web, folder),
             "hl7": tuple(_anchored_tls(each, folder) for each in settings.hl7),
@@ -367,12 +396,26 @@ def anchored(settings: Settings, folder: Path) -> Settings:
     )
 
 
+def _anchored_destination(destination: Destination, folder: Path) -> Destination:
+    return _anchored_tls(destination, folder).model_copy(update=_anchored_secret(destination.secret, folder))
+
+
+def _anchored_senders(dicomweb: DicomWeb, folder: Path) -> DicomWeb:
+    allow = tuple(each.model_copy(update=_anchored_secret(each.secret, folder)) for each in dicomweb.allow)
+    return dicomweb.model_copy(update={"allow": allow})
+
+
+def _anchored_secret(secret: str | None, folder: Path) -> dict[str, str]:
+    """What changes where a secret is a file."""
+    if secret is None or not secret.startswith("file:"):
+        return {}
+    return {"secret": f"file:{folder / secret.removeprefix('file:')}"}
+
+
 def _anchored_notifications(notifications: Notifications, folder: Path) -> Notifications:
     channels = []
     for each in notifications.channels:
-        update: dict[str, object] = {}
-        if each.secret is not None and each.secret.startswith("file:"):
-            update["secret"] = f"file:{folder / each.secret.removeprefix('file:')}"
+        update: dict[str, object] = {**_anchored_secret(each.secret, folder)}
         if isinstance(each, EmailChannel | WebhookChannel) and each.authorities is not None:
             update["authorities"] = folder / each.authorities
         channels.append(each.model_copy(update=update))
@@ -387,7 +430,7 @@ def _anchored_audit(audit: Audit, folder: Path) -> Audit:
 def _anchored_tls(section: UsesTls, folder: Path) -> UsesTls:
     if section.tls is None:
         return section
-    files = {name: folder / path for name, path in section.tls}
+    files = {name: folder / path for name, path in section.tls if path is not None}
     return section.model_copy(update={"tls": section.tls.model_copy(update=files)})
 
 

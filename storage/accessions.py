@@ -1,6 +1,7 @@
 """Accession numbers as keyed hashes: a study can be found by its number, and the number cannot be read back.
 
-The key lies in the data folder and goes nowhere else: without it, whoever has the database can compare nothing with it.
+The key lies in the data folder and in its backups, and goes nowhere else: without it, whoever has the database can
+compare nothing with it.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from storage.errors import FolderUnusable
 from storage.folder import DataFolder, sync
 from storage.schema import accessions, studies
 
-KEY_FILE = "accession.key"
+KEY_FILE = "accession.key"  # goes with every backup: without it the hashes find nothing
 KEY_BYTES = 32
 
 

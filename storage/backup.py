@@ -1,11 +1,12 @@
 """A backup of a data folder while it is in use: one state of the database, and every file that this state names.
 
     TARGET/  backup.json   written last: a folder without it is no backup
-             neurossl.sqlite    instances/…    results/…
+             neurossl.sqlite    accession.key    instances/…    results/…
 
 Files are written once and never changed, so that a hard link is a copy; where none can be made they are copied. The
-files go first, then the database, then the files that came between: what a row names is there. Every row has the hash
-of its file, and `backup.json` has that of the database, so nothing can be missing or altered unnoticed.
+files go first, then the database, then the files that came between: what a row names is there, and so is the key of the
+accession numbers, which was made before the first of them was noted. Every row has the hash of its file, and
+`backup.json` those of database and key, so nothing can be missing or altered unnoticed.
 """
 
 import errno
@@ -22,6 +23,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from storage import files
+from storage.accessions import KEY_FILE
 from storage.backends import sqlite
 from storage.engine import open_database, quick_check
 from storage.errors import BackupUnusable, FileAltered, FolderUnusable
@@ -43,6 +45,7 @@ class Backup:
     database_sha256: str
     files: int
     size_bytes: int  # of the files, without the database
+    key_sha256: str = ""  # of the key of the accession numbers; "" where there is none yet
 
 
 def back_up(folder: DataFolder, target: Path, now: datetime) -> Backup:
@@ -58,6 +61,7 @@ def back_up(folder: DataFolder, target: Path, now: datetime) -> Backup:
                 with suppress(FileNotFoundError):  # retention took it meanwhile, and its row as well
                     _place(folder.root / path, target / path)
         sqlite.copy(folder.database, target / folder.database.name)
+        _copy_key(folder.root, target)
         named = _named_files(target)
         for path in named:
             if not (target / path).exists():
@@ -74,8 +78,10 @@ def back_up(folder: DataFolder, target: Path, now: datetime) -> Backup:
 def check(source: Path) -> Backup:
     """What a backup says of itself, once every byte of it has been read. Raises BackupUnusable with what is wrong."""
     folder, found = DataFolder(source), _manifest(source)
-    if not folder.database.is_file() or _sha256(folder.database) != found.database_sha256:
+    if not _is_whole(folder.database, found.database_sha256):
         raise BackupUnusable(f"{folder.database}: is missing, or not what was backed up")
+    if found.key_sha256 and not _is_whole(source / KEY_FILE, found.key_sha256):
+        raise BackupUnusable(f"{source / KEY_FILE}: is missing, or not what was backed up")
     named = _named_files(source)
     if (len(named), found.schema) != (found.files, _schema(source)):
         raise BackupUnusable(f"{source / MANIFEST}: does not fit the database beside it")
@@ -112,6 +118,7 @@ def _put_in_place(source: Path, folder: DataFolder) -> None:
                 empty.rmdir()
             if (staging / area).is_dir():
                 (staging / area).rename(folder.root / area)
+        _copy_key(source, folder.root)
         staging.mkdir(exist_ok=True)
         _copy_synced(source / folder.database.name, staging / folder.database.name)
         sync(folder.root)
@@ -142,7 +149,9 @@ def _refuse_unless_fresh(folder: DataFolder) -> None:
         return
     if not folder.root.is_dir():
         raise FolderUnusable(f"{folder.root}: is no folder")
-    used = [each.name for each in folder.root.iterdir() if each.name not in (*AREAS, "tmp", "locks", RESTORING)]
+    used = [
+        each.name for each in folder.root.iterdir() if each.name not in (*AREAS, "tmp", "locks", RESTORING, KEY_FILE)
+    ]
     used += [area for area in AREAS if next((folder.root / area).glob("*/*"), None) is not None]
     if used:
         raise BackupUnusable(
@@ -166,7 +175,9 @@ def _schema(root: Path) -> str:
 def _signed(target: Path, database: str, named: dict[str, str], now: datetime) -> Backup:
     """The manifest, written when everything else is on the disk."""
     size = sum((target / path).stat().st_size for path in named)
-    made = Backup(now.isoformat(), _schema(target), _sha256(target / database), len(named), size)
+    key = target / KEY_FILE
+    key_sha256 = _sha256(key) if key.is_file() else ""
+    made = Backup(now.isoformat(), _schema(target), _sha256(target / database), len(named), size, key_sha256)
     for place in {(target / path).parent for path in named}:
         sync(place)
     _sync_file(target / database)
@@ -212,6 +223,12 @@ def _place(source: Path, target: Path) -> None:
         _copy_synced(source, target)
 
 
+def _copy_key(source: Path, target: Path) -> None:
+    """Copied, not linked, so that no backup shares a secret with another folder by accident."""
+    if (source / KEY_FILE).is_file():
+        _copy_synced(source / KEY_FILE, target / KEY_FILE)
+
+
 def _copy_synced(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
     target.chmod(0o600)
@@ -224,6 +241,10 @@ def _sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    return path.is_file() and _sha256(path) == sha256
 
 
 def _sha256(path: Path) -> str:

@@ -36,6 +36,12 @@ def append(
     )
 
 
+def note(db: Database, name: str, reason: str, now: datetime) -> None:
+    """Note one thing that is of no study."""
+    with db.transaction() as connection:
+        append(connection, at=now, name=name, reason=reason)
+
+
 def of_study(db: Database, study_instance_uid: str) -> list[Event]:
     """All of a study, oldest first, those of its jobs and deliveries among them."""
     return _where(db, events.c.study_instance_uid == study_instance_uid)

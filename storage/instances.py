@@ -10,9 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import events, moves, rejections, studies, withdrawals
+from storage import events, moves, readings, rejections, studies, withdrawals
 from storage.engine import Database
 from storage.folder import DataFolder
+from storage.readings import Heard
 from storage.records import Instance, Registration, Study
 from storage.rejections import NOTHING, Rejects
 from storage.schema import columns, doomed_files, instances, series
@@ -38,12 +39,13 @@ def register(
     is_same: Callable[[Instance], bool] = lambda known: False,
     newest_counts: bool = False,
     rejects: Rejects = NOTHING,
+    heard: Sequence[Heard] = (),
 ) -> Registration:
     """Note an instance whose file is durable.
 
     `is_same` is asked about the known instance of this UID when its bytes differ: whether they say the same. If they
     do not, the first is kept, or with `newest_counts` this one takes its place, in another study where it says so.
-    `rejects` is what it says of others, when it is a rejection note.
+    `rejects` and `heard` are what it says of others, when it is a rejection note, or a reader's report on one of ours.
 
     A study that was stable goes back to RECEIVING with its next revision. DUPLICATE and CONFLICT leave the rows as they
     are, but a duplicate is taken in place of a stored file that has gone or was cut short; the caller then drops its
@@ -55,12 +57,12 @@ def register(
         known = connection.execute(_KNOWN, {"uid": instance.sop_instance_uid}).one_or_none()
         if known is None:
             _add(db, connection, [Arrival(instance, expected_instances)], now)
-            _note_rejections(connection, instance, rejects, now)
+            _note_what_it_says(connection, instance, rejects, heard, now)
             return Registration.NEW
         before = Instance(**known._asdict())
         if newest_counts and before.sha256 != instance.sha256 and not is_same(before):
             _replace(db, connection, before, Arrival(instance, expected_instances), now)
-            _note_rejections(connection, instance, rejects, now)
+            _note_what_it_says(connection, instance, rejects, heard, now)
             return Registration.REPLACED
         return _again(db, folder, connection, before, instance, now, is_same)
 
@@ -224,6 +226,14 @@ def _lose(connection: sa.Connection, before: Instance, instance: Instance, now: 
         why = f"{before.sop_instance_uid} belongs to study {instance.study_instance_uid} now"
         _changed(connection, study, why, now, instances=study.instances - 1, expected_instances=None)
         withdrawals.revoke_changed(connection, study.study_instance_uid, now, replaced=False)
+
+
+def _note_what_it_says(
+    connection: sa.Connection, new: Instance, rejects: Rejects, heard: Iterable[Heard], now: datetime
+) -> None:
+    _note_rejections(connection, new, rejects, now)
+    for each in heard:
+        readings.hear(connection, each, now)
 
 
 def _note_rejections(connection: sa.Connection, note: Instance, rejects: Rejects, now: datetime) -> None:

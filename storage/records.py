@@ -178,6 +178,16 @@ class Reading:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Said:
+    """What another bundle said of the study of an answer."""
+
+    bundle: str  # SHA-256 of its manifest
+    answer_id: int
+    said: Mapping[str, Any]
+    at: datetime
+
+
 class SwitchName(StrEnum):
     """What an operator can hold up."""
 
@@ -210,3 +220,27 @@ class Tally:
     slot: datetime  # the beginning of the hour, or 1970 for all that is long ago
     value: float
     at: datetime  # when it was last added to
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a study looked like and what was said of it, without whose it was.
+
+    job_id                  of the job that it was worked on in, which may be gone
+    bundle, scanner         SHA-256 of the bundle, "" where none was asked; maker and model, or "unknown"
+    in_scope                None where no series was read
+    brightness, contrast    mean and standard deviation of the slices' grey values, 0 to 255
+    texture                 spread of detail inside the head, of its mean (model/scope.py)
+    """
+
+    job_id: int
+    at: datetime
+    bundle: str
+    scanner: str
+    in_scope: bool | None = None
+    band: str | None = None
+    probability: float | None = None
+    spread: float | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    texture: float | None = None

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator
 from storage.records import Proof, SwitchName, Word
 from storage.states import AnswerKind, AnswerState, DeliveryState, JobState, StudyState
 
-HEAD = "0005"  # the newest migration: a database that says this needs none
+HEAD = "0008"  # the newest migration: a database that says this needs none
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -364,6 +364,18 @@ readings = sa.Table(  # the words of those who read an answer; rows are only add
 )
 sa.Index("readings_answer", readings.c.answer_id)
 
+trials = sa.Table(  # what another bundle said of the study of an answer, beside the one in charge
+    "trials",
+    metadata,
+    sa.Column("bundle", sa.Text, primary_key=True),  # SHA-256, as of `ModelId`
+    sa.Column("answer_id", sa.Integer, primary_key=True),
+    sa.Column("said", Json, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], ondelete="CASCADE"),
+    sqlite_strict=True,
+)
+sa.Index("trials_answer", trials.c.answer_id)
+
 switches = sa.Table(  # those that are on
     "switches",
     metadata,
@@ -394,6 +406,31 @@ cursors = sa.Table(  # up to which event a reader of events has come
     sa.Column("event_id", sa.Integer, nullable=False),
     sqlite_strict=True,
 )
+
+sightings = sa.Table(  # of the studies that were worked on; they outlive job and study, and name neither
+    "sightings",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("scanner", sa.Text, nullable=False),
+    sa.Column("in_scope", sa.Integer),
+    sa.Column("band", sa.Text),
+    *(sa.Column(name, sa.REAL) for name in ("probability", "spread", "brightness", "contrast", "texture")),
+    sqlite_strict=True,
+)
+sa.Index("sightings_at", sightings.c.at)
+
+requests = sa.Table(  # of machines, by a key of theirs
+    "requests",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),  # SHA-256 of who asked and their key
+    sa.Column("asked", sa.Text, nullable=False),  # SHA-256 of what for
+    sa.Column("answer", sa.Text, nullable=False),  # JSON
+    sa.Column("at", Time, nullable=False),
+    sqlite_strict=True,
+)
+sa.Index("requests_at", requests.c.at)
 
 TRIGGERS = (
     "CREATE TRIGGER events_stay_as_they_are BEFORE UPDATE ON events "

@@ -48,16 +48,6 @@ def counts(db: Database) -> dict[StudyState, int]:
     return {StudyState.RECEIVING: open_now, StudyState.STABLE: every - open_now}
 
 
-def arrivals(db: Database, limit: int = 2000) -> list[tuple[datetime, tuple[str, ...]]]:
-    """When something came last for each of the newest studies, newest first, and its senders."""
-    order = studies.c.last_received_at.desc()
-    with db.reading() as connection:
-        rows = connection.execute(
-            sa.select(studies.c.last_received_at, studies.c.calling_ae_titles).order_by(order).limit(limit)
-        )
-        return [(row[0], row[1]) for row in rows]
-
-
 def set_expected(db: Database, study_instance_uid: str, expected_instances: int) -> None:
     """Note how many instances its source says the study has. Raises NotFound."""
     with db.transaction() as connection:

@@ -39,12 +39,16 @@ def measure(db: Database, name: str, labels: Mapping[str, str], value: float, no
         )
 
 
-def since(db: Database, name: str, earliest: datetime) -> list[Tally]:
-    """The sums of each hour since then, oldest first."""
-    condition = sa.and_(tallies.c.name == name, tallies.c.slot >= _hour(earliest))
-    query = sa.select(*columns(tallies, Tally)).where(condition).order_by(tallies.c.slot, tallies.c.labels)
+def since(db: Database, name: str, earliest: datetime, latest: datetime | None = None, **labels: str) -> list[Tally]:
+    """The sums of each hour since then, and up to `latest`, that have these labels; oldest first."""
+    conditions = [tallies.c.name == name, tallies.c.slot >= _hour(earliest)]
+    if latest is not None:
+        conditions.append(tallies.c.slot <= latest)
+    conditions += [tallies.c.labels.contains(_text({key: text})[1:-1], autoescape=True) for key, text in labels.items()]
+    query = sa.select(*columns(tallies, Tally)).where(*conditions).order_by(tallies.c.slot, tallies.c.labels)
     with db.reading() as connection:
-        return [_tally(row) for row in connection.execute(query)]
+        found = [_tally(row) for row in connection.execute(query)]
+    return [each for each in found if labels.items() <= each.labels.items()]
 
 
 def totals(db: Database, *names: str) -> list[Tally]:
@@ -72,6 +76,15 @@ def unseen_events(db: Database, reader: str, limit: int) -> list[Event]:
         query = sa.select(*columns(events, Event)).where(events.c.event_id > seen)
         rows = connection.execute(query.order_by(events.c.event_id).limit(limit))
         return [Event(**row._asdict()) for row in rows]
+
+
+def behind(db: Database, reader: str) -> int:
+    """How many events this reader has still to add to the sums, at most."""
+    first = sa.select(sa.func.min(events.c.event_id)).scalar_subquery()
+    newest = sa.select(sa.func.max(events.c.event_id)).scalar_subquery()
+    with db.reading() as connection:
+        row = connection.execute(sa.select(first.label("first"), newest.label("newest"))).one()
+        return 0 if row.first is None else max(0, row.newest - max(_seen(connection, reader), row.first - 1))
 
 
 def add_events(db: Database, reader: str, seen: list[Event], counted: Iterable[tuple[datetime, Counted]]) -> bool:

@@ -17,6 +17,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from model.bands import Conformal
 from model.types import Band, ModelId, Prediction, Scope, Slice, SlicePrediction, SourceFrame
 from node import report
 from node.config import Destination, Results
@@ -83,6 +84,18 @@ def prediction(series: Sequence[Dataset] = (), slices: int = 61, **changes: Any)
         Band.HIGH_LIKELIHOOD, MODEL,
     )  # fmt: skip
     return replace(made, **changes)
+
+
+def conformal(sets: Conformal, probability: float, series: Sequence[Dataset] = (), slices: int = 2) -> Prediction:
+    """A study with this probability, of a bundle with these sets."""
+    return prediction(
+        series,
+        slices,
+        probability=probability,
+        band=sets.band(probability),
+        standing=sets.standing(probability),
+        model=replace(MODEL, thresholds=sets.limits),
+    )
 
 
 def out_of_scope() -> Prediction:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.manifest import Architecture
+from model.planes import Slab
 from model.slicing import Preprocessing
 from model.training.recipes import Augmentation, Finetuning, Pretraining, Recipe, Schedule
 
@@ -43,6 +44,15 @@ STILL = replace(  # nothing in it is random but the batches and their variations
     finetuning=replace(TINY.finetuning, schedule=replace(TINY.finetuning.schedule, epochs=2)),
 )
 TOGETHER = replace(STILL, folds=2, pretraining=TINY.pretraining)  # batches of an odd number: 18 slices in two
+
+PLANES = replace(  # a bundle that reads two planes of the three that the pictures are of, weighed by the folds
+    STILL,
+    folds=2,
+    preprocessing=Preprocessing(
+        size=SIZE, planes=(Slab.standard("axial", slices=2), Slab.standard("coronal", slices=3, spacing_mm=8.0))
+    ),
+    weights_from_folds=True,
+)
 
 
 def head(random: np.random.Generator, label: int, size: int = SIZE) -> NDArray[np.uint8]:

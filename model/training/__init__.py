@@ -7,7 +7,8 @@
     augment, finetune          the classifier, five times, each time without one fold
     loop, checkpoints          the loop both share: Lightning Fabric, seeds by epoch, atomic checkpoints, exact resume
     crossval, metrics          out-of-fold predictions by the served code, numbers with intervals by subject
-    calibrate                  temperature and band thresholds from the out-of-fold predictions, by stated rules
+    calibrate, coverage        temperature and conformal sets from the out-of-fold predictions, and how often they hold
+    baseline                   what a network has to beat: logistic regression on the pixels, on the same folds
     figures, report, card      pictures, one HTML page, JSON, the model card
     export, evaluate           the bundle; a bundle measured on labelled images
     recipes                    what shaped the weights, frozen, with cost and result

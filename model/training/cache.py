@@ -11,9 +11,9 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from model.slicing import Preprocessing
 from model.training.sources import ImageSource, Skipped
-from model.training.volumes import Unreadable
+from model.training.volumes import Pixels, Unreadable
 
 SOURCES_BETWEEN_SYNCS = 32
 
@@ -36,6 +36,7 @@ class Entry:
     first: int
     count: int
     digests: tuple[str, ...]
+    planes: tuple[str, ...] = ()  # of each slice, where the source's own view is not that of all
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class _Store:
     def get(self, source: ImageSource, preprocessing: Preprocessing) -> Entry:
         key = _key(source)
         if key not in self.known:
-            self._append(key, np.ascontiguousarray(source.load(preprocessing)))
+            self._append(key, source.load(preprocessing))
         return self.known[key]
 
     def sync(self) -> None:
@@ -106,11 +107,12 @@ class _Store:
         self.pixels.close()
         self.journal.close()
 
-    def _append(self, key: str, slices: NDArray[np.uint8]) -> None:
+    def _append(self, key: str, loaded: Pixels) -> None:
+        slices = np.ascontiguousarray(loaded.pixels)
         digests = tuple(hashlib.sha256(each.tobytes()).hexdigest()[:16] for each in slices)
         self.pixels.write(slices.tobytes())
-        self.known[key] = Entry(self.slices, len(slices), digests)
-        self.pending.append({"key": key, "first": self.slices, "count": len(slices), "digests": digests})
+        self.known[key] = Entry(self.slices, len(slices), digests, loaded.planes)
+        self.pending.append({"key": key, **asdict(self.known[key])})
         self.slices += len(slices)
         if len(self.pending) >= SOURCES_BETWEEN_SYNCS:
             self.sync()
@@ -154,11 +156,16 @@ def _facts(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def _entry(content: Mapping[str, Any]) -> Entry:
+    planes = tuple(content.get("planes", ()))  # a line of an earlier version has none: its slices were all axial
+    return Entry(content["first"], content["count"], tuple(content["digests"]), planes)
+
+
 def _parsed(line: bytes) -> tuple[str, Entry] | None:
     if not line.endswith(b"\n"):
         return None
     try:
         content = json.loads(line)
-        return content["key"], Entry(content["first"], content["count"], tuple(content["digests"]))
+        return content["key"], _entry(content)
     except (ValueError, KeyError, TypeError):
         return None

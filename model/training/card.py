@@ -8,6 +8,12 @@ from model.training.evaluate import words
 from model.training.tables import VIEWS
 
 SURPRISING_AUROC = 0.85
+PIXELS = "auroc, logistic regression on the pixels"
+PROMISE = (
+    "The sets promise something for people like these subjects, imaged alike, and nothing for others. Their scores "
+    "come from the networks of the folds, and the weights that ship are of one more network: no theorem covers that "
+    "step, cross-validation measures it."
+)
 
 PUBLISHED = {  # the original's own summary; slice level, how its data were split is not stated
     "pretraining_slices": "108,232",
@@ -44,7 +50,9 @@ def cautions(numbers: Mapping[str, Any]) -> list[str]:
     count, seen = numbers["out_of_fold"]["subjects"], numbers["subjects_seen_in_pretraining"]
     told = [
         "Temperature and bounds were chosen on the same out-of-fold predictions that they are reported on; on new data "
-        "calibration, sensitivity and specificity will be somewhat worse.",
+        "calibration, sensitivity and specificity will be somewhat worse. The coverage is measured on folds that had "
+        "no part in the bounds.",
+        PROMISE,
         f"{count} subjects: the interval of the AUROC is {auroc['low']:.2f} to {auroc['high']:.2f}."
         if auroc["low"] is not None
         else f"{count} subjects: too few for an interval.",
@@ -62,6 +70,12 @@ def cautions(numbers: Mapping[str, Any]) -> list[str]:
         told.append(
             f"An AUROC above {SURPRISING_AUROC} from single slices is more than the literature leads one to expect: "
             "look for a leak before believing it."
+        )
+    best = max((each["value"] for each in numbers["baseline"].values() if each["value"] is not None), default=0.0)
+    if auroc["value"] is not None and best >= auroc["value"]:
+        told.append(
+            f"Logistic regression on the pixels reaches an AUROC of {best:.3f} on the same folds: on these subjects "
+            "the network shows nothing that so simple a fit does not."
         )
     return told
 
@@ -105,42 +119,49 @@ def _table(numbers: Mapping[str, Any]) -> str:
     subject, by_slice = found["by_subject"], found["by_slice"]
     rows = [(name, _shown(subject[name]), _shown(by_slice[name]), PUBLISHED.get(name, "")) for name in subject]
     rows += [(f"auroc, {words(view)}", _shown(value), "", "") for view, value in found["auroc_by_view"].items()]
+    rows += [(f"{PIXELS}, {words(view)}", _shown(value), "", "") for view, value in numbers["baseline"].items()]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    of = "Of the axial slices, because those are what the node reads.\n\n" if len(found["auroc_by_view"]) > 1 else ""
+    planes = " and ".join(found.get("planes", ["axial"]))
+    several = len(found["auroc_by_view"]) > 1
+    of = f"Of the {planes} slices, because those are what the node reads.\n\n" if several else ""
     return f"""## Numbers, out of fold
 
 {of}| | by subject | by slice | published, by slice |
 | --- | --- | --- | --- |
 {lines}
 
-Thresholded numbers are at p = 0.5; in brackets 95 % bootstrap intervals over subjects. The published column is the
+Thresholded numbers are at p = 0.5; in brackets 95 % bootstrap intervals over subjects. The fit on the pixels is on the
+same folds, its shrinkage chosen within the training subjects of each. The published column is the
 original's own summary ({PUBLISHED["pretraining_slices"]} slices pre-trained, {PUBLISHED["labelled_slices"]} labelled;
 how they were split is not stated), so the columns are not comparable one to one."""
 
 
 def _calibration(numbers: Mapping[str, Any]) -> str:
-    found, rules, bounds = numbers["calibration"], numbers["rules"], numbers["out_of_fold"]["at_bounds"]
-    lines = [
-        f"- {words} {found['thresholds'][name]:.4f}: {rules[name]}{_at_bound(bounds.get(name))}"
-        for words, name in (
-            ("no significant changes below", "no_significant_changes"),
-            ("high likelihood from", "high_likelihood"),
-            ("low confidence above a spread of", "low_confidence_spread"),
-        )
+    found, rules = numbers["calibration"], numbers["rules"]
+    sets, level = found["coverage"]["sets"], found["conformal"]["level"]
+    rows = [
+        (label, str(sum(sets[label].values())), f"{level:.0%}", _shown(held), *map(str, sets[label].values()))
+        for label, held in found["coverage"]["held"].items()
     ]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"""## Calibration and decision bands
 
 Temperature {found["temperature"]:.3f}: {rules["temperature"]}. ECE by subject {found["ece_before"]:.3f} before,
 {found["ece_after"]:.3f} after.
 
-{chr(10).join(lines)}
+A study gets the set of the labels that fit it: {{no}}, {{yes}}, both, which decides nothing, or none, which is unlike
+anything seen. The sets are class-conditional split-conformal ones (Vovk 2012, arXiv:1209.2673; Sadinle, Lei and
+Wasserman 2019, arXiv:1609.00451): of the people with either label, at least the promised share is to get a set that
+holds it.
+
+| label | subjects | promised | held | {" | ".join(sets["0"])} |
+| --- | --- | --- | --- |{" --- |" * len(sets["0"])}
+{lines}
+
+- measured by cross-validation: {rules["coverage"]}
+- label 1 fits from a probability of {found["conformal"]["yes_from"]:.4f}: {rules["yes_from"]}
+- label 0 fits up to {found["conformal"]["no_up_to"]:.4f}: {rules["no_up_to"]}
 - the published bounds, for comparison: {PUBLISHED["bounds"]}"""
-
-
-def _at_bound(values: Mapping[str, Mapping[str, float | None]] | None) -> str:
-    if values is None:
-        return ""
-    return f"; sensitivity {_shown(values['sensitivity'])}, specificity {_shown(values['specificity'])}"
 
 
 def _shown(interval: Mapping[str, float | None]) -> str:

@@ -127,7 +127,9 @@ def load(found: Found, preprocessing: Preprocessing, cache_folder: Path, progres
         rows=np.concatenate([np.arange(entry.first, entry.first + entry.count) for _, entry in read]),
         subjects=each([source.subject for source, _ in read]),
         sessions=each([source.session for source, _ in read]),
-        views=each([source.view for source, _ in read]),
+        views=np.concatenate(
+            [np.array(entry.planes or [source.view] * entry.count, np.str_) for source, entry in read]
+        ),
         labels=numbers([source.label for source, _ in read]),
         given_folds=numbers([source.fold for source, _ in read]),
         digests=np.concatenate([np.array(entry.digests, dtype=np.str_) for _, entry in read]),

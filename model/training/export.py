@@ -6,9 +6,10 @@ from importlib.metadata import version
 
 import numpy as np
 
+from model.bands import Conformal
 from model.bundle import Bundle
 from model.classifier import SecondOrderClassifier
-from model.manifest import Manifest, Subjects, Thresholds
+from model.manifest import Manifest, Subjects
 from model.training.recipes import Recipe
 
 
@@ -17,23 +18,25 @@ def to_bundle(
     recipe: Recipe,
     *,
     temperature: float = 1.0,
-    thresholds: Thresholds | None = None,
+    conformal: Conformal | None = None,
+    weights: Mapping[str, float] | None = None,
     subjects: Subjects | None = None,
     provenance: Mapping[str, str] | None = None,
     half: bool = False,
 ) -> Bundle:
     """The bundle; `half` stores float16. The recipe goes into its provenance, whole. Raises BundleError.
 
-    Without `subjects` nobody knows the ages of those that it was trained on.
+    `weights` are of the planes, by default the recipe's. Without `conformal` its bands are the published ones. Without
+    `subjects` nobody knows the ages of those that it was trained on.
     """
     manifest = Manifest(
         name=f"neurossl-{recipe.name}"[:64],
         version="1",
         trained=True,
         architecture=recipe.architecture,
-        preprocessing=recipe.preprocessing,
+        preprocessing=recipe.preprocessing.weighted(weights or {}),
         temperature=round(temperature, 6),
-        thresholds=thresholds or Thresholds(),
+        conformal=conformal,
         subjects=subjects or Subjects(age_years=None),
         dropout_samples=recipe.dropout_samples,
         provenance={

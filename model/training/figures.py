@@ -14,6 +14,7 @@ from PIL import Image
 from model import calibration
 from model.picture_grid import Cell, grid
 from model.training import metrics
+from model.training.coverage import Coverage
 from model.training.datasets import Slices
 from model.training.predictions import BySubject, Predictions
 
@@ -77,20 +78,17 @@ def reliability(before: BySubject, after: BySubject, temperature: float) -> Figu
     return figure
 
 
-def confusion(subjects: BySubject, bounds: tuple[float, float]) -> Figure:
-    """Counts of subjects by label and decision: below, between and above the two bounds."""
-    low, high = bounds
-    decision = np.digitize(subjects.probabilities, [low, high])
-    counts = np.array(
-        [[((subjects.labels == label) & (decision == band)).sum() for band in range(3)] for label in (0, 1)]
-    )
-    figure, axes = _figure(6.4, 3.2, "Subjects by label and decision band, out of fold")
+def confusion(coverage: Coverage) -> Figure:
+    """Counts of subjects by label and conformal set."""
+    names = list(coverage.sets["0"])
+    counts = np.array([[coverage.sets[label][name] for name in names] for label in ("0", "1")])
+    figure, axes = _figure(6.4, 3.2, "Subjects by label and set, each fold by the bounds of the others")
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (label, band), count in np.ndenumerate(counts):
         share = count / max(1, counts[label].sum())
         text = f"{count}\n{share:.0%}"
         axes.text(band, label, text, ha="center", va="center", color="white" if share > 0.6 else "black")
-    axes.set_xticks(range(3), [f"p < {low:.2f}", f"{low:.2f} to {high:.2f}", f"p ≥ {high:.2f}"])
+    axes.set_xticks(range(len(names)), names)
     axes.set_yticks([0, 1], [LABEL_NAMES[0], LABEL_NAMES[1]])
     return figure
 

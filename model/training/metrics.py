@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 from model import calibration
 
@@ -34,7 +34,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and the bounds that hold 95 % of its bootstrap distribution."""
+    """A number and its 95 % interval: of its bootstrap distribution, where nothing else is said."""
 
     value: float
     low: float
@@ -133,6 +133,25 @@ def interval_of(
     """Any statistic of row numbers with its 95 % percentile interval over whole subjects."""
     draws = np.array([statistic(rows) for rows in _resampled(subjects, resamples, seed)])
     return Interval(statistic(np.arange(len(subjects))), *_bounds(draws))
+
+
+def auroc_interval(
+    labels: Labels, scores: NDArray[np.float64], subjects: NDArray[np.str_], resamples: int = 1000
+) -> Interval:
+    """AUROC with its 95 % percentile interval over whole subjects."""
+    return interval_of(lambda rows: auroc(labels[rows], scores[rows]), subjects, resamples)
+
+
+def share(count: int, of: int) -> Interval:
+    """A share with its exact 95 % interval (Clopper & Pearson 1934, doi 10.1093/biomet/26.4.404).
+
+    >>> str(share(9, 10))
+    '0.900 (0.555-0.997)'
+    """
+    if not of:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    bounds = binomtest(count, of).proportion_ci()
+    return Interval(count / of, float(bounds.low), float(bounds.high))
 
 
 def as_json(metrics: Mapping[str, Interval]) -> dict[str, dict[str, float | None]]:

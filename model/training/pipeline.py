@@ -2,7 +2,7 @@
 
 RUN/recipe.json, data.json     what was asked for, and of what
 RUN/fold_<k>/                  checkpoint, history, pre-training, bundle at T = 1, out-of-fold predictions
-RUN/calibration.json           temperature and bounds
+RUN/calibration.json           temperature, sets, their measured coverage
 RUN/final/weights.safetensors  the network trained on all labelled subjects
 RUN/report/                    numbers.json, PNGs, index.html, CARD.md
 RUN/bundle/                    what the node loads, with its card
@@ -10,7 +10,7 @@ RUN/bundle/                    what the node loads, with its card
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from model import network as networks
+from model.bands import Conformal
 from model.bundle import Bundle
 from model.classifier import SecondOrderClassifier
-from model.manifest import Subjects, Thresholds
-from model.training import calibrate, checkpoints, crossval, loop, report
+from model.manifest import Subjects
+from model.training import baseline, calibrate, checkpoints, crossval, loop, report
 from model.training.calibrate import Calibration
 from model.training.crossval import Plan
 from model.training.datasets import Dataset, Slices
@@ -72,10 +73,11 @@ def out_of_fold(folder: Path) -> Predictions:
 
 
 def calibrated(folder: Path) -> Calibration:
-    """Choose temperature and bounds from a run's out-of-fold predictions, and keep them beside it."""
-    found = calibrate.calibrate(out_of_fold(folder))
-    content = asdict(found) | {"thresholds": found.thresholds.model_dump(), "rules": calibrate.RULES}
-    checkpoints.write_json(folder / CALIBRATION, content)
+    """Choose temperature and sets from a run's out-of-fold predictions, and keep them beside it."""
+    recipe = read_recipe(folder)
+    weights = recipe.preprocessing.weights
+    found = calibrate.calibrate(out_of_fold(folder), recipe.level, weights, from_folds=recipe.weights_from_folds)
+    checkpoints.write_json(folder / CALIBRATION, found.to_dict() | {"rules": calibrate.RULES})
     return found
 
 
@@ -91,7 +93,7 @@ def finish(plan: Plan, slices: Slices) -> SecondOrderClassifier:
 
 
 def results(folder: Path, slices: Slices) -> Results:
-    """Everything about a finished cross-validation that a report tells; temperature and bounds are chosen anew."""
+    """Everything about a finished cross-validation that a report tells; temperature and sets are chosen anew."""
     recipe, found, predictions = read_recipe(folder), calibrated(folder), out_of_fold(folder)
     data = _read(folder / DATA)
     seen = int(data.pop("subjects_seen_in_pretraining"))
@@ -102,15 +104,18 @@ def results(folder: Path, slices: Slices) -> Results:
         slices=rows,
         predictions=predictions,
         calibration=found,
-        evaluation=evaluate(predictions, found.temperature, found.thresholds),
+        evaluation=replace(
+            evaluate(predictions, found.temperature, found.conformal, found.weights), coverage=found.coverage
+        ),
         features=features,
+        baseline=baseline.measured(slices.labelled(), _read(folder / "folds.json"), recipe.seed),
         seen_before=seen,
     )
 
 
 def export(folder: Path, target: Path, *, half: bool = False) -> Bundle:
-    """The bundle of a finished run, and its card: final weights, with temperature and bounds from out of fold."""
-    recipe, found, data = read_recipe(folder), read_calibration(folder), _read(folder / DATA)
+    """The bundle of a finished run, and its card: final weights, with temperature and sets from out of fold."""
+    recipe, found, data = read_recipe(folder), _read(folder / CALIBRATION), _read(folder / DATA)
     network = networks.build(recipe.architecture)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
@@ -119,8 +124,9 @@ def export(folder: Path, target: Path, *, half: bool = False) -> Bundle:
     bundle = to_bundle(
         network,
         recipe,
-        temperature=found.temperature,
-        thresholds=found.thresholds,
+        temperature=found["temperature"],
+        conformal=Conformal.model_validate(found["conformal"]),
+        weights=found.get("weights"),
         subjects=Subjects(age_years=data.get("age_years")),
         provenance={"source": "trained by `neurossl model train`", "data": json.dumps(data, sort_keys=True)},
         half=half,
@@ -138,13 +144,6 @@ def read_recipe(folder: Path) -> Recipe:
         return pydantic.TypeAdapter(Recipe).validate_python(_read(folder / RECIPE))
     except pydantic.ValidationError as error:
         raise ResumeError(f"{folder / RECIPE}: {error.errors()[0]['msg']}") from error
-
-
-def read_calibration(folder: Path) -> Calibration:
-    """What `calibrated` has kept. Raises ResumeError."""
-    content = _read(folder / CALIBRATION)
-    content.pop("rules", None)
-    return Calibration(**content | {"thresholds": Thresholds(**content["thresholds"])})
 
 
 def _in_order_of(

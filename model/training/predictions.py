@@ -1,5 +1,6 @@
 """What bundles said of slices whose labels are known: made by the code that serves, kept in one file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from model.training.datasets import Slices
 from model.training.loop import Report
 from model.types import Slice
 
-SERVED_VIEW = "axial"
+AXIAL: Mapping[str, float] = {"axial": 1.0}  # plane -> weight, of a bundle that names no planes
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class BySubject:
 class Predictions:
     """One row per slice.
 
-    logits (N, 2) before temperature; spreads, study_spreads (N,) of the slice, and of all slices of its subject in its
-    view; rollouts (N, 14, 14) scaled to 0-1; folds (N,) the one whose network was asked
+    logits (N, 2) before temperature; spreads, study_spreads (N,) of the slice, and of its subject, by all slices in the
+    planes that the bundle reads, or in its own view where that is none of them; rollouts (N, 14, 14) scaled to 0-1;
+    folds (N,) the one whose network was asked
     """
 
     subjects: NDArray[np.str_]
@@ -53,21 +55,22 @@ class Predictions:
         """(N,) of class 1."""
         return calibration.probability(self.logits, temperature)
 
-    def by_subject(self, temperature: float) -> BySubject:
-        """Slices of a subject together, as the node puts the slices of a study together."""
+    def by_subject(self, temperature: float, weights: Mapping[str, float] = AXIAL) -> BySubject:
+        """Slices of a subject together, as the node puts the slices of a study together; `weights` as in a bundle."""
         probabilities = self.probabilities(temperature)
         names, first, owner = np.unique(self.subjects, return_index=True, return_inverse=True)
-        means = [study_probability(probabilities[owner == number]) for number in range(len(names))]
+        own = [np.flatnonzero(owner == number) for number in range(len(names))]
+        means = [study_probability(probabilities[each], self.views[each], weights) for each in own]
         return BySubject(names, self.labels[first], np.array(means), self.study_spreads[first], self.folds[first])
 
-    def served_rows(self) -> NDArray[np.intp]:
-        """Numbers of the axial slices, because those are what the node reads; of all, where there are none."""
-        axial = np.flatnonzero(self.views == SERVED_VIEW)
-        return axial if len(axial) else np.arange(len(self))
+    def served_rows(self, weights: Mapping[str, float] = AXIAL) -> NDArray[np.intp]:
+        """Numbers of the slices in planes that a bundle with these weights reads; of all, where there are none."""
+        read = np.flatnonzero(np.isin(self.views, sorted(weights)))
+        return read if len(read) else np.arange(len(self))
 
-    def served(self) -> Self:
+    def served(self, weights: Mapping[str, float] = AXIAL) -> Self:
         """The slices of `served_rows`."""
-        return self.where(self.served_rows())
+        return self.where(self.served_rows(weights))
 
     def where(self, wanted: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """The rows for which `wanted` (N,) holds, or those with these numbers."""
@@ -98,25 +101,31 @@ class Predictions:
 def predict(
     bundle: Bundle, slices: Slices, *, fold: int = 0, device: str = "auto", report: Report | None = None
 ) -> Predictions:
-    """Ask a bundle for every subject, each view of a subject as one study, through the code that serves."""
+    """Ask a bundle for every subject, through the code that serves.
+
+    Slices of a subject in the planes that the bundle reads are one study, those of each other view one of their own.
+    """
     predictor = Predictor(bundle, device)
+    weights = bundle.manifest.preprocessing.weights
     names = sorted(set(slices.subjects.tolist()))
     parts = []
     for number, name in enumerate(names, start=1):
         own = slices.of_subjects([name])
-        views = [np.flatnonzero(own.views == view) for view in np.unique(own.views)]
+        study = np.where(np.isin(own.views, sorted(weights)), "", own.views)
+        views = [np.flatnonzero(study == view) for view in np.unique(study)]
         order = np.argsort(np.concatenate(views))
         parts.append(
-            Predictions.joined([_of_view(predictor, own.numbered(view), name, fold) for view in views]).where(order)
+            Predictions.joined([_of_study(predictor, own.numbered(view), name, fold) for view in views]).where(order)
         )
         if report is not None:
             report("predicting", number, len(names), {})
     return Predictions.joined(parts)
 
 
-def _of_view(predictor: Predictor, own: Slices, name: str, fold: int) -> Predictions:
+def _of_study(predictor: Predictor, own: Slices, name: str, fold: int) -> Predictions:
     pixels = own.take(np.arange(len(own)))
-    answer = predictor.predict_slices([Slice(each) for each in pixels], seed=name.encode())
+    items = [Slice(each, plane=str(view)) for each, view in zip(pixels, own.views, strict=True)]
+    answer = predictor.predict_slices(items, seed=name.encode())
     return Predictions(
         subjects=own.subjects,
         views=own.views,

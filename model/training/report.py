@@ -3,7 +3,7 @@
 import html
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from PIL import Image
 
 from model import slicing
 from model.classifier import SecondOrderClassifier
-from model.training import calibrate, card, checkpoints, figures
+from model.training import calibrate, card, checkpoints, figures, metrics
 from model.training.calibrate import Calibration
 from model.training.datasets import Slices
-from model.training.evaluate import Evaluation, words
+from model.training.evaluate import Evaluation, read_by_node, words
 from model.training.metrics import Interval
-from model.training.predictions import Predictions
+from model.training.predictions import AXIAL, Predictions
 from model.training.recipes import Recipe
 
 EXAMPLES = 6
@@ -37,6 +37,7 @@ STYLE = (
 class Results:
     """All that a report tells. slices, predictions, features: the same rows in the same order; data: counts of the set.
 
+    baseline      AUROC by view of logistic regression on the pixels, as `baseline.measured` gives it
     seen_before   labelled subjects that the pre-trained encoder had seen, without labels, before the split
     """
 
@@ -47,6 +48,7 @@ class Results:
     calibration: Calibration
     evaluation: Evaluation
     features: np.ndarray[Any, np.dtype[np.float32]]
+    baseline: Mapping[str, Interval]
     seen_before: int = 0
 
     def numbers(self) -> dict[str, Any]:
@@ -56,9 +58,10 @@ class Results:
             "data": dict(self.data),
             "subjects_seen_in_pretraining": self.seen_before,
             "early_stopping_on_validation": self.recipe.finetuning.patience is not None,
-            "calibration": asdict(self.calibration) | {"thresholds": self.calibration.thresholds.model_dump()},
+            "calibration": self.calibration.to_dict(),
             "rules": calibrate.RULES,
             "out_of_fold": self.evaluation.to_dict(),
+            "baseline": metrics.as_json(self.baseline),
         }
 
 
@@ -82,12 +85,14 @@ def cls_features(network: SecondOrderClassifier, slices: Slices) -> np.ndarray[A
     )
 
 
-def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES) -> list[int]:
+def examples(
+    predictions: Predictions, temperature: float, weights: Mapping[str, float] = AXIAL, count: int = EXAMPLES
+) -> list[int]:
     """Row numbers of slices to show: of each label from the least to the most probable, evenly, so nobody picked them.
 
     Slices like the node's (`Predictions.served_rows`), because those are what a study's pictures show.
     """
-    rows = predictions.served_rows()
+    rows = predictions.served_rows(weights)
     by_probability = rows[np.argsort(predictions.probabilities(temperature)[rows], kind="stable")]
     chosen: list[int] = []
     for label in (0, 1):
@@ -101,11 +106,11 @@ def examples(predictions: Predictions, temperature: float, count: int = EXAMPLES
 
 
 def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure | Image.Image]]:
-    temperature, thresholds = results.calibration.temperature, results.calibration.thresholds
-    served = results.predictions.served()
-    before, after = served.by_subject(1.0), served.by_subject(temperature)
-    bounds = (thresholds.no_significant_changes, thresholds.high_likelihood)
-    chosen = examples(results.predictions, temperature)
+    temperature = results.calibration.temperature
+    weights = results.calibration.weights
+    served = results.predictions.served(weights)
+    before, after = served.by_subject(1.0, weights), served.by_subject(temperature, weights)
+    chosen = examples(results.predictions, temperature, weights)
     fine = _histories(run, "history.json")
     masked = _histories(run, "pretraining/history.json")
     drawn = sorted(run.glob("**/reconstructions.npz"))
@@ -113,7 +118,7 @@ def _figures(results: Results, run: Path) -> dict[str, Callable[[], Figure | Ima
         "roc": lambda: figures.roc(after, served, results.evaluation.by_subject["auroc"]),
         "precision_recall": lambda: figures.precision_recall(after),
         "reliability": lambda: figures.reliability(before, after, temperature),
-        "confusion": lambda: figures.confusion(after, bounds),
+        "confusion": lambda: figures.confusion(results.calibration.coverage),
         "features": lambda: figures.features(results.features, results.predictions.labels, results.predictions.folds),
         "rollouts": lambda: figures.rollouts(results.slices, results.predictions, chosen, temperature),
         "finetuning": lambda: figures.training(fine, "Fine-tuning"),
@@ -138,7 +143,7 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         "<p><strong>Research use only.</strong> Numbers are out of fold: each subject was judged by a network that had "
-        "seen nothing of it. They are of axial slices, which the node reads, where there are any. Intervals hold 95 % "
+        f"seen nothing of it. They are of {read_by_node(evaluation.planes)}, where there are any. Intervals hold 95 % "
         "of 1,000 bootstrap draws of whole subjects.</p>",
         *(f"<p>{html.escape(each)}</p>" for each in card.cautions(results.numbers())),
         "<h2>Numbers</h2>",
@@ -146,10 +151,18 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
             ["", f"by subject (n = {evaluation.subjects})", f"by slice (n = {evaluation.slices})"],
             [[name, str(value), str(evaluation.by_slice[name])] for name, value in evaluation.by_subject.items()],
         ),
-        "<h2>At the bounds of the decision bands, by subject</h2>",
+        "<h2>Conformal sets, by subject, each fold by the bounds of the others</h2>",
+        _sets(results.calibration),
+        "<h2>At the bounds of the sets, by subject</h2>",
         _bounds(evaluation.at_bounds),
         "<h2>AUROC by view and by fold</h2>",
-        _table(["view", "AUROC by subject"], [[words(view), str(value)] for view, value in evaluation.by_view.items()]),
+        _table(
+            ["view", "AUROC by subject", "logistic regression on the pixels"],
+            [
+                [words(view), str(value), str(results.baseline.get(view, ""))]
+                for view, value in evaluation.by_view.items()
+            ],
+        ),
         _table(
             ["fold", "AUROC by subject"], [[str(fold), f"{value:.3f}"] for fold, value in evaluation.by_fold.items()]
         ),
@@ -162,6 +175,14 @@ def _page(results: Results, pictures: Mapping[str, Path]) -> str:
     ]
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>' + "\n".join(sections) + "</body></html>\n"
+
+
+def _sets(found: Calibration) -> str:
+    rows = [
+        [label, f"{found.conformal.level:.0%}", str(found.coverage.held[label]), *map(str, sets.values())]
+        for label, sets in found.coverage.sets.items()
+    ]
+    return _table(["label", "promised", "set holds the label", *found.coverage.sets["0"]], rows)
 
 
 def _bounds(at_bounds: Mapping[str, Mapping[str, Interval]]) -> str:

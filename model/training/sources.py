@@ -16,13 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model.slicing import Preprocessing
 from model.training import tables, volumes
 from model.training.errors import LabelTableError, NoTrainingData
-from model.training.volumes import NIFTI, PICTURES
+from model.training.volumes import NIFTI, PICTURES, Pixels
 
 CLASSES = {"nondemented": 0, "verymilddementia": 1, "milddementia": 1, "moderatedementia": 1}
 SLICE_NAME = re.compile(r"^(OAS1_\d{4})_(MR\d)_mpr-(\d)_(\d+)$", re.IGNORECASE)
@@ -36,12 +33,12 @@ OASIS_FILES: dict[OasisImages, str] = {
     "t88-masked": "PROCESSED/MPRAGE/T88_111/*_t88_masked_gfc.hdr",
 }
 
-Load = Callable[[Preprocessing], NDArray[np.uint8]]
+Load = Callable[[Preprocessing], Pixels]
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A picture or volume. label 1: dementia-related changes, None: unknown; load -> (n, S, S) or Unreadable."""
+    """A picture or volume. label 1: dementia-related changes, None: unknown; load may raise Unreadable."""
 
     files: tuple[Path, ...]
     subject: str

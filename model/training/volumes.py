@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import VolumeError
-from model.slicing import Preprocessing, slice_from_image, slices, stack
+from model.sight import slices
+from model.slicing import Preprocessing, slice_from_image, stack
 from model.types import Slice, Volume
 
 NIFTI = (".nii", ".nii.gz")
@@ -44,28 +46,35 @@ class Unreadable(Exception):
         self.path, self.reason = path, reason
 
 
-def picture_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A PNG or JPEG the card's way -> (1, S, S). Raises Unreadable, also for a picture of one single grey."""
+class Pixels(NamedTuple):
+    """Slices (n, S, S), and the plane of each, as a volume's are known; none where somebody else has to say it."""
+
+    pixels: NDArray[np.uint8]
+    planes: tuple[str, ...] = ()
+
+
+def picture_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
+    """A PNG or JPEG the card's way -> one slice. Raises Unreadable, also for a picture of one single grey."""
     try:
         with Image.open(path) as image:
             image.load()
             pixels = slice_from_image(image, preprocessing).pixels
     except DAMAGE as error:
         raise Unreadable(path, _reason(error)) from error
-    return _with_contrast(path, pixels[None])
+    return Pixels(_with_contrast(path, pixels[None]))
 
 
-def volume_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A NIfTI or Analyze volume -> its axial slices (n, S, S). Raises Unreadable."""
+def volume_pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
+    """A NIfTI or Analyze volume -> its slices in the planes that are read. Raises Unreadable."""
     try:
         return slice_pixels(path, slices(read(path), preprocessing))
     except DAMAGE as error:
         raise Unreadable(path, _reason(error)) from error
 
 
-def slice_pixels(path: Path, items: Sequence[Slice]) -> NDArray[np.uint8]:
-    """The slices of a volume, however it was read -> (n, S, S). Raises Unreadable for one single grey."""
-    return _with_contrast(path, stack(items))
+def slice_pixels(path: Path, items: Sequence[Slice]) -> Pixels:
+    """The slices of a volume, however it was read. Raises Unreadable for one single grey."""
+    return Pixels(_with_contrast(path, stack(items)), tuple(item.plane for item in items))
 
 
 def read(path: Path) -> Volume:

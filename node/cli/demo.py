@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from node import verdict
 from node.errors import ConfigurationError, NodeError
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _result(uid: str, ending: "JobFacts") -> Table:
         table.add_row("probability", f"[bold]{prediction.probability:.1%}[/bold]")
         table.add_row("uncertainty", f"± {prediction.spread:.1%} (standard deviation over dropout samples)")
         table.add_row("band", f"[bold]{prediction.band}[/bold]")
+        table.add_row("", escape(f"{verdict.meaning(prediction)} {verdict.among(prediction)}".strip()))
     table.add_row("job", f"[bold]{ending.job.state}[/bold]: {escape(ending.job.reason)}")
     states = [str(each.state) for each in ending.deliveries]
     table.add_row("results", ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states)) or "none")

@@ -63,13 +63,14 @@ def _limits(config: Path | None, bundle: Path | None) -> "tuple[Limits, str]":
     """What the service would hold a series against, and whose numbers of the model these are."""
     from model.errors import BundleError
     from model.manifest import Manifest
+    from node import charge
     from node.config import Settings, load
     from node.series.choice import Limits
 
     try:
         named = config or (CONFIG if CONFIG.is_file() else None)
         settings = Settings() if named is None else load(named)
-        folder = bundle or settings.worker.bundle
+        folder = bundle or charge.serving(settings).worker.bundle
         manifest = Manifest(trained=False) if folder is None else Manifest.read(folder / "manifest.json")
     except (ConfigurationError, BundleError) as error:
         err.print(f"[red]✗[/] {escape(str(error))}", highlight=False)
@@ -126,6 +127,7 @@ def _show_study(console: Console, study: "StudyInspection", titled: bool) -> Non
 
 def _show_closer(console: Console, closer: "Closer") -> None:
     from node.offline import inspection
+    from node.offline.contact_sheet import AXES
 
     look = closer.look
     if look is None:
@@ -134,8 +136,10 @@ def _show_closer(console: Console, closer: "Closer") -> None:
     table = Table(show_header=False, title="Closer look", title_justify="left")
     for name, value in inspection.volume_facts(look).items():
         table.add_row(name, str(value))
-    first, last = look.slices[0], look.slices[-1]
-    table.add_row("slices", f"{len(look.slices)}, from z {first.position_mm:.1f} to {last.position_mm:.1f} mm")
+    for plane in dict.fromkeys(each.plane for each in look.slices):
+        own = [each for each in look.slices if each.plane == plane]
+        where = f"from {AXES[plane]} {own[0].position_mm:.1f} to {own[-1].position_mm:.1f} mm"
+        table.add_row("slices" if plane == "axial" else f"{plane} slices", f"{len(own)}, {where}")
     colour = "green" if look.scope.inside else "red"
     table.add_row("scope", f"[{colour}]{'inside' if look.scope.inside else 'outside'}[/]: {escape(look.scope.reason)}")
     for remark in look.scope.remarks:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from node.cli import drift, trial
 from node.cli import model_tables as tables
 from node.cli.model_tables import err
 
@@ -20,7 +21,7 @@ BUNDLES = Path("bundles")
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of a bundle.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto (float32), float32, bfloat16 or float16.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto (float32), float32, bfloat16; CUDA: tf32, float16.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")]
 
 
@@ -30,13 +31,15 @@ def register(app: typer.Typer) -> None:
     group.command("import")(import_model)
     for command in (show, demonstration, untrained, benchmark):
         group.command(command.__name__)(command)
+    trial.register(group)
+    drift.register(group)
     app.add_typer(group, name="model")
     app.command()(predict)
 
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="PNG or JPEG slices, NIfTI volumes, DICOM files; or folders.")],
-    bundle: Annotated[Path | None, typer.Option(help="The bundle; none: worker.bundle of --config.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The bundle; none: the one in charge by --config.")] = None,
     config: Annotated[Path, typer.Option(help="Settings, where there are any.")] = Path("config.yaml"),
     device: Device = "auto",
     precision: Precision = "auto",
@@ -49,13 +52,14 @@ def predict(
     """
     with _problems():
         from model import Bundle, Predictor
+        from node import charge
         from node.config import Settings, load
         from node.offline.heatmaps import write_heatmaps
         from node.offline.predictions import answers, find
         from node.series.choice import Limits
 
         settings = load(config) if config.is_file() else Settings()
-        folder = bundle or settings.worker.bundle
+        folder = bundle or charge.serving(settings).worker.bundle
         if folder is None:
             raise typer.BadParameter("name a bundle with --bundle, or set worker.bundle in config.yaml")
         inputs = find(paths)
@@ -121,11 +125,14 @@ def show(bundle: BundleFolder, as_json: Json = False) -> None:
 
 def demonstration(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new bundle.")],
+    brain: Annotated[
+        str, typer.Option(help="none (slices of the head), or deepbet (of the brain in an atlas, without skull).")
+    ] = "none",
     force: Force = False,
 ) -> None:
     """Write out the small trained bundle that ships with the package; it demonstrates the node, no more."""
     with _problems():
-        from model.bundle import DEMONSTRATION, Bundle
+        from model.bundle import DEMONSTRATION, Bundle, with_brain
         from model.errors import BundleError
 
         folder = _free(target, force)
@@ -133,6 +140,8 @@ def demonstration(
             shutil.copytree(DEMONSTRATION, folder, dirs_exist_ok=True)
         except OSError as error:  # of several files it is a list, without a number
             raise BundleError(f"{folder}: cannot be written: {error}") from error
+        if brain != "none":
+            with_brain(Bundle.load(folder), brain).save(folder)
         tables.bundle(Bundle.load(folder), folder)
 
 

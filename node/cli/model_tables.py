@@ -1,5 +1,6 @@
 """What the commands of the model print: tables for people, plain values for programs."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -11,19 +12,22 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from node import verdict
+
 if TYPE_CHECKING:
     from model.benchmark import Report
     from model.bundle import Bundle
     from model.types import Prediction
     from node.offline.predictions import Answered
 
+Tell = Callable[[str, int, int], None]
 WIDE = 180  # columns where no terminal says how many there are
 err = Console(stderr=True, highlight=False)
 UNTRAINED = "[bold yellow]UNTRAINED weights: these numbers mean nothing.[/]"
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress() -> Iterator[Tell]:
     """A bar on standard error; gives the function that hears what is done, how far, and of how much."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True) as bar:
@@ -33,25 +37,32 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def answers(results: Sequence["Answered"], trained: bool, how: str) -> None:
     """One row per picture, volume and study."""
-    table = _table("input", ">slices", ">probability", ">spread", ">entropy", ">mutual inf.", "what it means")
+    rows = table("input", ">slices", ">probability", ">spread", ">entropy", ">mutual inf.", "what it means")
     for each in results:
         prediction = each.prediction
         if prediction is None or prediction.probability is None:
-            table.add_row(escape(each.name), "", "", "", "", "", f"not classified: {escape(each.reason)}")
+            rows.add_row(escape(each.name), "", "", "", "", "", f"not classified: {escape(each.reason)}")
             continue
         numbers = (prediction.spread, prediction.predictive_entropy, prediction.mutual_information)
-        table.add_row(
+        rows.add_row(
             escape(each.name),
-            str(len(prediction.slices)),
+            _counted(prediction),
             f"{prediction.probability:.4f}",
             *(f"{number:.4f}" for number in numbers if number is not None),
-            str(prediction.band),
+            f"{prediction.band}: {escape(verdict.meaning(prediction))}",
         )
-    out = _console()
+    out = console()
     if not trained:
         out.print(UNTRAINED)
-    out.print(table)
+    out.print(rows)
     out.print(f"[dim]Probability of dementia-related changes, calibrated. {how}. Research use only.[/]")
+
+
+def _counted(prediction: "Prediction") -> str:
+    """How many slices there are, and of which planes unless all are axial; without pictures or reports loaded."""
+    planes = Counter(each.slice.plane for each in prediction.slices)
+    named = [f"{count} {plane}" for plane, count in planes.items()]
+    return str(planes.total()) if [*planes] == ["axial"] else ", ".join(named)
 
 
 def plain(answered: "Answered") -> dict[str, Any]:
@@ -67,6 +78,7 @@ def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
     names = ("probability", "spread", "predictive_entropy", "mutual_information", "band")
     slices = [
         {
+            "plane": item.slice.plane,
             "position_mm": item.slice.position_mm,
             "logits": [float(logit) for logit in item.logits],
             **{name: getattr(item, name) for name in names[:4]},
@@ -76,7 +88,13 @@ def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
     ]
     scope = {**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)}
     model = {**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}
-    return {name: getattr(prediction, name) for name in names} | {"scope": scope, "model": model, "slices": slices}
+    said = {
+        "meaning": verdict.meaning(prediction),
+        "remarks": list(prediction.remarks),
+        "standing": [vars(each) for each in prediction.standing],
+    }
+    numbers = {name: getattr(prediction, name) for name in names}
+    return numbers | said | {"scope": scope, "model": model, "slices": slices}
 
 
 def bundle(made: "Bundle", folder: Path) -> None:
@@ -93,28 +111,28 @@ def bundle(made: "Bundle", folder: Path) -> None:
         "temperature": manifest.temperature,
         "dropout samples": manifest.dropout_samples,
         "rollout order": manifest.rollout_order,
-        "thresholds": _words(manifest.thresholds.model_dump()),
+        "decision bands": _words(manifest.bands.limits),
         "scope": _words(manifest.scope),
         **{f"provenance, {name}": text for name, text in manifest.provenance.items()},
     }
-    table = _table("", "")
-    table.show_header = False
+    rows = table("", "")
+    rows.show_header = False
     for name, value in facts.items():
-        table.add_row(name, escape(str(value)))
-    out = _console()
+        rows.add_row(name, escape(str(value)))
+    out = console()
     if not manifest.trained:
         out.print(UNTRAINED)
-    out.print(table)
+    out.print(rows)
 
 
 def report(found: "Report") -> None:
     """The table of the benchmark."""
-    table = _table(
+    rows = table(
         "what", "engine", "precision", ">ms / slice", ">slices / s", ">faster", ">peak MiB", ">of peak", ">largest Δp"
     )
     for row in found.rows:
         measured, way = row.measured, row.measured.way
-        table.add_row(
+        rows.add_row(
             way.kind,
             way.engine,
             way.precision,
@@ -126,17 +144,18 @@ def report(found: "Report") -> None:
             f"{row.difference:.1e}",
         )
     peaks = ", ".join(f"{flops / 1e9:,.0f} GFLOP/s {precision}" for precision, flops in found.peak.flops.items())
-    out = _console()
-    out.print(table)
+    out = console()
+    out.print(rows)
     out.print(f"[dim]Matrix peak measured here: {peaks}; one slice is {found.gflop:.1f} GFLOP.[/]")
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+def console() -> Console:
+    """Standard output, wide enough for a table where no terminal says how wide it is."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=WIDE)
 
 
-def _table(*columns: str) -> Table:
+def table(*columns: str) -> Table:
     """A heading that begins with ">" is for numbers."""
     table = Table(box=None, pad_edge=False)
     for column in columns:

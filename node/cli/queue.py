@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from storage.records import Job
 
 
+class Said(StrEnum):
+    """A reader's word, as it is typed."""
+
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    NOT_USABLE = "not-usable"
+
+
 class Pausable(StrEnum):
     """What can be held up by itself."""
 
@@ -45,6 +53,8 @@ Priority = Annotated[int, typer.Argument(min=-10, max=10, help="10 is worked on 
 WhyHeldUp = Annotated[str, typer.Option("--reason", help="Why; it is said wherever the state is shown.")]
 States = Annotated[list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the job.")]
+WhatIsSaid = Annotated[Said, typer.Argument(metavar="WORD", help="agree, disagree, or not-usable.")]
+WhyItIsSaid = Annotated[str, typer.Option("--reason", help="Why, in a few words; name no patient.")]
 WhyWrong = Annotated[str, typer.Option("--reason", help="Why it is wrong; it is kept with the answer.")]
 
 
@@ -56,6 +66,7 @@ def register(app: typer.Typer) -> None:
     group.command()(retry)
     group.command()(cancel)
     group.command()(withdraw)
+    group.command()(word)
     group.command(context_settings={"ignore_unknown_options": True})(priority)
     group.command()(pause)
     group.command()(drain)
@@ -147,6 +158,28 @@ def withdraw(job_id: JobId, reason: WhyWrong, config: Config = DEFAULT, as_json:
         _say_state(acts.withdraw(job_id, reason), as_json)
 
 
+def word(
+    job_id: JobId, said: WhatIsSaid, config: Config = DEFAULT, reason: WhyItIsSaid = "", as_json: AsJson = False
+) -> None:
+    """A reader's word on the answer of a job: is it right, for all that is known of the patient?
+
+    It is kept with the answer, and counted for its bundle. It may be said again: the newest of a reader counts.
+    """
+    from node.observe.jobs import plain
+    from storage import queue
+    from storage.records import Word
+
+    with operator(config) as acts:
+        answer = queue.get(acts.db, job_id).answer_id
+        if answer is None:
+            raise NotFound(f"job {job_id} has no answer")
+        reading = acts.say(answer, Word(said.replace("-", " ")), reason)
+    if as_json:
+        print_json(plain(reading))
+    else:
+        typer.echo(f"job {job_id}: {reading.word}, by {reading.who}")
+
+
 def priority(job_id: JobId, number: Priority, config: Config = DEFAULT) -> None:
     """How urgent the study of a job is: the most urgent is worked on first, in all its revisions."""
     from storage import queue
@@ -191,23 +224,23 @@ def _say_state(job: "Job", as_json: bool) -> None:
 
 
 @contextmanager
-def operator(config: Path) -> "Iterator[Operator]":
-    """The user of this command line, as one who acts on the node."""
+def operator(config: Path, *, make: bool = False) -> "Iterator[Operator]":
+    """The user of this command line, as one who acts on the node. `make`: its data folder, where there is none yet."""
     from node.observe.actions import Operator
     from node.observe.audit import Trail
 
-    with database(config) as (folder, db), Trail(load(config), "queue") as trail:
+    with database(config, make=make) as (folder, db), Trail(load(config), "queue") as trail:
         yield Operator(f"uid {os.getuid()}", folder, db, trail)
 
 
 @contextmanager
-def database(config: Path) -> "Iterator[tuple[DataFolder, Database]]":
-    """Data folder and database of these settings; one that is not there is not made."""
+def database(config: Path, *, make: bool = False) -> "Iterator[tuple[DataFolder, Database]]":
+    """Data folder and database of these settings; one that is not there is made only when asked for."""
     from storage import DataFolder, open_database
 
     with one_line_errors():
         folder = DataFolder(load(config).data_folder)
-        if not folder.database.is_file():
+        if not make and not folder.database.is_file():
             raise NotFound(f"{folder.database}: there is no database yet; `neurossl serve` makes it")
         db = open_database(folder)
         try:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from node import verdict
 from node.observe.jobs import JobFacts
 from node.series.grouping import examples, grouped, why
 from node.work.outcome import Outcome, PredictionOutcome, SelectionOutcome
@@ -97,6 +98,9 @@ def _prediction(prediction: PredictionOutcome) -> Table:
     table.add_row(*safe("scope", prediction.scope.reason))
     if prediction.probability is not None:
         table.add_row(*safe("band", prediction.band or ""))
+        table.add_row(*safe("meaning", verdict.meaning(prediction)))
+        if prediction.standing:
+            table.add_row(*safe("", verdict.among(prediction)))
         table.add_row("probability", f"{prediction.probability:.1%}")
         table.add_row("spread", f"{prediction.spread:.1%}")
         table.add_row("predictive entropy", f"{prediction.predictive_entropy:.3f} nats")
@@ -105,10 +109,10 @@ def _prediction(prediction: PredictionOutcome) -> Table:
 
 
 def _slices(prediction: PredictionOutcome) -> Table:
-    table = columned("Slices", ">position mm", ">probability", ">spread", "source")
+    table = columned("Slices", "plane", ">position mm", ">probability", ">spread", "source")
     for each in prediction.slices:
         position = "" if each.position_mm is None else f"{each.position_mm:.1f}"
-        table.add_row(*safe(position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
+        table.add_row(*safe(each.plane, position, f"{each.probability:.1%}", f"{each.spread:.1%}", each.source or ""))
     return table
 
 

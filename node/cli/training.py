@@ -105,7 +105,7 @@ def finetune(options: RunOptions) -> None:
 
 
 def calibrate(run: RunFolder) -> None:
-    """Choose temperature and decision bands from the out-of-fold predictions of a run."""
+    """Choose temperature and decision bands from the out-of-fold predictions of a run; say how often they hold."""
     with problems():
         from model.training import pipeline
 
@@ -114,7 +114,8 @@ def calibrate(run: RunFolder) -> None:
             {
                 "temperature": f"{found.temperature:.4f}",
                 "ECE by subject": f"{found.ece_before:.4f} before, {found.ece_after:.4f} after",
-                **{name: f"{value:.4f}" for name, value in found.thresholds.model_dump().items()},
+                **{name: f"{value:.4g}" for name, value in found.conformal.limits.items()},
+                **{f"held, label {label}": str(held) for label, held in found.coverage.held.items()},
             }
         )
 
@@ -180,7 +181,8 @@ def evaluate(
                 dataset = datasets.load(found, loaded.manifest.preprocessing, cache or Path(passing), progress)
             with progress_bar("predicting") as progress:
                 predictions = predict(loaded, dataset.slices, device=device, report=as_report(progress))
-        result = measured(predictions, loaded.manifest.temperature, loaded.manifest.thresholds)
+        manifest = loaded.manifest
+        result = measured(predictions, manifest.temperature, manifest.bands, manifest.preprocessing.weights)
         if as_json:
             skipped = [{"path": str(each.path), "reason": each.reason} for each in dataset.skipped]
             identity = {"bundle": loaded.model_id.name, "sha256": loaded.model_id.sha256}

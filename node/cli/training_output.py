@@ -72,7 +72,7 @@ def print_skipped(dataset: "Dataset") -> None:
 
 def print_evaluation(result: "Evaluation") -> None:
     """The table of numbers with their intervals."""
-    from model.training.evaluate import words
+    from model.training.evaluate import read_by_node, words
 
     table = Table("", f"by subject (n = {result.subjects})", f"by slice (n = {result.slices})")
     for name, value in result.by_subject.items():
@@ -81,7 +81,12 @@ def print_evaluation(result: "Evaluation") -> None:
         table.add_row(f"auroc, {words(view)}", str(value), "")
     out.print(table)
     if len(result.by_view) > 1:
-        out.print("Of the axial slices, which the node reads; the last lines of the table tell of the other views.")
+        of = read_by_node(result.planes)
+        out.print(f"Of the {of}; the last lines of the table tell of each view alone.")
     for bound, values in result.at_bounds.items():
         told = f"at {bound}: sensitivity {values['sensitivity']}, specificity {values['specificity']}"
         out.print(told, highlight=False, soft_wrap=True)
+    if result.coverage is not None:
+        for label, held in result.coverage.held.items():
+            sets = ", ".join(f"{count} {name}" for name, count in result.coverage.sets[label].items())
+            out.print(f"sets of label {label}: hold it {held}; {sets}", highlight=False, soft_wrap=True)

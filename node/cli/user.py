@@ -11,7 +11,7 @@ from rich.console import Console
 from node.cli.service import DEFAULT, Config, load, one_line_errors
 
 if TYPE_CHECKING:
-    from node.web.users import Users
+    from node.access.users import Users
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and . _ @ -.")]
 RoleName = Annotated[str, typer.Option("--role", help="read looks, operate also retries and cancels, admin does all.")]
@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def add(name: Name, role: RoleName = "read", config: Config = DEFAULT) -> None:
     """Add a user; the password is asked for, or read from standard input."""
-    from node.web.users import UserRefused
-    from node.web.visitor import Role
+    from node.access.users import UserRefused
+    from node.access.visitor import Role
 
     with _users(config) as users:
         if role not in list(Role):
@@ -57,7 +57,7 @@ def remove(name: Name, config: Config = DEFAULT) -> None:
 
 def passwd(name: Name, config: Config = DEFAULT) -> None:
     """Give a user another password, and log them out everywhere."""
-    from node.web.users import UserRefused
+    from node.access.users import UserRefused
 
     with _users(config) as users:
         user = users.all().get(name)
@@ -69,8 +69,8 @@ def passwd(name: Name, config: Config = DEFAULT) -> None:
 
 @contextmanager
 def _users(config: "Config") -> "Iterator[Users]":
+    from node.access.users import users_of
     from node.process.hardening import harden
-    from node.web.users import users_of
     from storage import DataFolder
 
     harden()

@@ -12,7 +12,7 @@ from string import Template
 from pydicom.uid import UID
 
 from node.config import Destination, Settings
-from node.conformance import catalogue
+from node.conformance import catalogue, dicomweb
 from node.deliver.proof import AT_ONCE
 from node.dicom import implementation, syntaxes
 from node.dimse import connection, contexts, negotiation
@@ -87,6 +87,7 @@ def statement(settings: Settings, origin: str) -> str:
         "where_present": ", ".join(WHERE_PRESENT),
         "terms": catalogue.terms(),
         "objects": _objects(settings, software),
+        "dicomweb": dicomweb.section(settings),
     }
     filled = values | _receiving(settings) | _sending(settings)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled)
@@ -172,17 +173,18 @@ def _services(storage: Sequence[str]) -> Iterable[tuple[str, ...]]:
 
 def _destination(destination: Destination, settings: Settings) -> tuple[str, ...]:
     calling = destination.calling_ae_title or settings.listener.ae_title
-    address = f"{destination.host}:{destination.port}"
+    address = destination.url or f"{destination.host}:{destination.port}"
     yes_no = ("no", "yes")
+    by_web = destination.url is not None
     return (
         destination.name,
         f"`{destination.ae_title}`",
         address,
-        f"`{calling}`",
+        "" if by_web else f"`{calling}`",
         destination.report,
         yes_no[destination.captures],
-        destination.proof,
-        yes_no[destination.tls is not None],
+        "answer" if by_web else destination.proof,
+        yes_no[destination.tls is not None or (destination.url or "").startswith("https:")],
     )
 
 

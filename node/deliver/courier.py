@@ -140,7 +140,7 @@ class Courier:
         self._put_back()
         while self._may_send and (first := self._claim()) is not None:
             self._send_study(first)
-        if self._may_send and not _is_held_up(self._db):
+        if self._may_send and not is_held_up(self._db):
             self._way.prove(datetime.now(UTC), time.monotonic())
 
     @property
@@ -262,7 +262,7 @@ class Courier:
         self._claimed = None
 
 
-def _is_held_up(db: Database) -> bool:
+def is_held_up(db: Database) -> bool:
     """Whether an operator wants nobody to be asked; what is to be sent, the claim itself holds back."""
     return not switches.on(db).keys().isdisjoint((SwitchName.SENDING, SwitchName.DRAIN))
 

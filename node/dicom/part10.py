@@ -6,6 +6,7 @@ program or a picture as well.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from struct import Struct
 
@@ -58,7 +59,22 @@ def _string(element: int, vr: bytes, value: str) -> bytes:
 def read_meta(path: Path) -> FileMeta:
     """The file meta information of a DICOM file. Raises Unparsable, OSError."""
     with path.open("rb") as file:
-        beginning = file.read(LONGEST_META_BYTES)
+        return _meta(file.read(LONGEST_META_BYTES))
+
+
+def split(file: Iterator[bytes]) -> tuple[FileMeta, Iterator[bytes]]:
+    """The file meta information of a file that comes piece by piece, and the pieces of its data set.
+
+    Raises Unparsable.
+    """
+    beginning = bytearray()
+    while len(beginning) < LONGEST_META_BYTES and (piece := next(file, None)) is not None:
+        beginning += piece
+    meta = _meta(bytes(beginning))
+    return meta, chain((bytes(beginning[meta.data_set_offset :]),), file)
+
+
+def _meta(beginning: bytes) -> FileMeta:
     if beginning[: len(PREAMBLE)][128:] != b"DICM":
         raise Unparsable("this is not a DICOM file")
     values: dict[int, str] = {}

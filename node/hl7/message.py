@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Literal
 from urllib.parse import quote
 
+from node import verdict
 from node.config_telling import Hl7Receiver
 from node.hl7.report import Report
 from node.hl7.text import ENCODING_CHARACTERS, REPETITION, components, escaped, person, segment
@@ -130,8 +131,10 @@ def _sentences(content: Content, *, held: bool) -> Iterator[str]:
         yield escaped(WITHDRAWN)
     else:
         yield escaped(WHAT_IT_IS if held else NO_RESULT)
-    if held and found is not None and not found.model.trained:
-        yield escaped(UNTRAINED)
+    if held and found is not None:
+        yield escaped(verdict.meaning(found))
+        if not found.model.trained:
+            yield escaped(UNTRAINED)
     yield escaped(RESEARCH_USE_ONLY)
 
 

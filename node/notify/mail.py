@@ -6,9 +6,9 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from hashlib import sha256
 
+from node.access.secrets import secret
 from node.config_telling import EmailChannel
 from node.notify.notice import Message
-from node.notify.secrets import secret
 from node.notify.ways import TIMEOUT_S, Untold, trusted
 
 

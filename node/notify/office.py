@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from node import certificates, silence
 from node.config import Settings
 from node.notify import watch
-from node.notify.certificates import endings
 from node.notify.ledger import Ledger
 from node.notify.notice import notice
 from node.notify.post import Post
 from node.process.heartbeat import pulses
-from storage import Database, DataFolder, events, files, studies
+from storage import Database, DataFolder, events, files
 
 FILE = "notices.json"
 NO_DRIFT = ""
@@ -66,7 +66,9 @@ class Notifying:
             silent=self._silent(now),
             disk_use_percent=files.disk_use_percent(self._folder),
             disk_limit_percent=settings.listener.maximum_disk_use_percent,
-            certificates=dict(endings(settings)),
+            certificates={
+                each.key: each.not_after for each in certificates.of_settings(settings, now) if each.not_after
+            },
             drift=self._drift(),
             processes={each.role: each.pid for each in pulses(self._folder.path("locks")) if each.beats},
         )
@@ -85,10 +87,7 @@ class Notifying:
         return found
 
     def _silent(self, now: datetime) -> dict[str, float | None]:
-        least_s = self._settings.notifications.peer_silent_s
-        arrivals = studies.arrivals(self._db)
+        least_s, last = self._settings.notifications.peer_silent_s, silence.last_instances(self._db)
         allowed = dict.fromkeys(each.ae_title for each in self._settings.listener.allow)
-        return {
-            title: watch.silence_s([at for at, senders in arrivals if title in senders], now, least_s)
-            for title in allowed
-        }
+        found = {title: silence.of_sender(self._db, title, last.get(title), now, least_s) for title in allowed}
+        return {title: each.lasts_s if each.is_over_limit else None for title, each in found.items()}

@@ -6,10 +6,10 @@ it sends; all of that is switched off, so that nobody hears of it but the servic
 
 import logging
 
+from node.access.secrets import secret
 from node.config_telling import ServiceChannel
 from node.errors import ConfigurationError
 from node.notify.notice import Message
-from node.notify.secrets import secret
 from node.notify.ways import TIMEOUT_S, Untold
 
 

@@ -7,7 +7,6 @@ lasts. What is not known, such as whether a destination answers before anything 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from node.config_telling import Kind, Notifications
@@ -15,8 +14,6 @@ from node.config_telling import Kind, Notifications
 LAST_DAYS = 7  # before the end of a certificate it is told once more
 DISK_CALM_PERCENT = 2  # below the limit, before the disk counts as no longer full
 SECONDS_A_DAY, SECONDS_AN_HOUR = 86400, 3600
-LONGER_THAN_EVER = 1.5  # times the longest pause that a sender ever made
-FEWEST_ARRIVALS = 10  # below that nobody has a habit
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,9 @@ class Facts:
     newest_event: int
     failed_jobs: Sequence[int] = ()  # since the event that was seen last
     down: Mapping[str, bool | None] = field(default_factory=dict)  # by destination; None: not known
-    silent: Mapping[str, float | None] = field(default_factory=dict)  # seconds, by sender; None: no longer than usual
+    silent: Mapping[str, float | None] = field(
+        default_factory=dict
+    )  # seconds, by sender; None: no longer than usual (node/silence.py)
     disk_use_percent: float | None = None
     disk_limit_percent: float = 100.0  # from here on instances are refused
     certificates: Mapping[str, datetime] = field(default_factory=dict)  # setting -> end
@@ -94,22 +93,6 @@ def conditions(facts: Facts, settings: Notifications, had: Mapping[str, str]) ->
     yield Condition("drift", "drift", facts.drift, f"Drift: {facts.drift}.", "Drift: no more.")
 
 
-def habit_s(arrivals: Sequence[datetime]) -> float | None:
-    """The longest pause between these arrivals, newest first, in seconds; None where they are too few."""
-    if len(arrivals) < FEWEST_ARRIVALS:
-        return None
-    return max((later - earlier).total_seconds() for later, earlier in pairwise(arrivals))
-
-
-def silence_s(arrivals: Sequence[datetime], now: datetime, least_s: float) -> float | None:
-    """How long a sender has been silent, in seconds; None where that is within its habit, or shorter than `least_s`."""
-    habit = habit_s(arrivals)
-    if habit is None or not least_s:
-        return None
-    silent = (now - arrivals[0]).total_seconds()
-    return silent if silent > max(least_s, LONGER_THAN_EVER * habit) else None
-
-
 def _restarts(before: Mapping[str, Any] | None, facts: Facts) -> Iterator[tuple[Kind, str]]:
     had = (before or {}).get("processes", {})
     again = sorted(role for role, pid in facts.processes.items() if role in had and had[role] != pid)
@@ -142,4 +125,4 @@ def _of_certificates(facts: Facts, settings: Notifications) -> Iterator[Conditio
         stages = (("ended", 0), ("last days", LAST_DAYS), ("soon", settings.certificate_days))
         state = next((stage for stage, limit in stages if days <= limit), "")
         when = f"ended on {ends_at:%Y-%m-%d}" if days <= 0 else f"ends on {ends_at:%Y-%m-%d}, in {days:.0f} days"
-        yield Condition("certificate", f"certificate {key}", state, f"The certificate of {key} {when}.")
+        yield Condition("certificate", f"certificate {key}", state, f"The certificate in {key} {when}.")

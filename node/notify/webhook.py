@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from node.access.secrets import secret
 from node.config_telling import WebhookChannel
 from node.notify.notice import Message
-from node.notify.secrets import secret
 from node.notify.ways import TIMEOUT_S, Untold, trusted
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

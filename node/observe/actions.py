@@ -4,13 +4,16 @@ Every act is an event with who did it, and goes to the audit trail. Whoever offe
 whether they may.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from node import charge
+from node.charge import Charge, ModelAt
+from node.config import Settings
 from node.observe import audit_message
 from node.observe.audit import Trail
-from storage import Database, DataFolder, answers, priorities, queue, readings, switches
+from storage import Database, DataFolder, answers, events, priorities, queue, readings, switches
 from storage.records import Job, Reading, Switch, SwitchName, Word
 from storage.states import AnswerState, JobState
 
@@ -83,6 +86,20 @@ class Operator:
         reading = readings.say(self.db, answer_id, word, reason, self.name, self.clock())
         self._of_study(f"reader's word: {word}", readings.study_of(self.db, answer_id))
         return reading
+
+    def promote(self, settings: Settings, to: ModelAt, of_now: ModelAt, why: str) -> Charge:
+        """Put a bundle in charge, in place of the one that is. Raises ConfigurationError, FolderInUse."""
+        made = charge.promote(settings, to, of_now, self.name, why, self.clock())
+        words = f"{to.folder}, sha256 {to.sha256}, in place of {of_now.sha256}, by {self.name}: {why}"
+        events.note(self.db, "bundle promoted", words, self.clock())
+        self.trail.note(audit_message.bundle_promoted(self.trail.us, self.name, of_now.sha256, to.sha256, why))
+        return made
+
+    def commissioned(self, bundle_sha256: str, report: Mapping[str, str]) -> None:
+        """Note that a bundle was held against the site's labels, and the signature of what was found."""
+        words = ", ".join(f"{name} {value}" for name, value in report.items())
+        events.note(self.db, "bundle commissioned", f"{bundle_sha256}, by {self.name}: {words}", self.clock())
+        self.trail.note(audit_message.bundle_commissioned(self.trail.us, self.name, bundle_sha256, report))
 
     def _of_study(self, what: str, study_instance_uid: str) -> None:
         self.trail.note(audit_message.operated(self.trail.us, self.name, study_instance_uid, what))

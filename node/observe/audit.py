@@ -1,6 +1,6 @@
 """The audit trail: what happened goes to whom the site has named, and never holds up what happens.
 
-    listener   associations refused, instances received        office   results sent, studies deleted
+    listener   associations refused, instances received        office   results sent and told, studies deleted
     service    start, stop, configuration changed              queue    an answer withdrawn
 
 Each process has a trail of its own: a bounded queue, and a thread that sends. While the receiver is away, messages

@@ -31,6 +31,7 @@ START, STOP = Code("110120", "Application Start"), Code("110121", "Application S
 BEGIN_TRANSFERRING = Code("110102", "Begin Transferring DICOM Instances")
 ACCESSED = Code("110103", "DICOM Instances Accessed")
 TRANSFERRED = Code("110104", "DICOM Instances Transferred")
+EXPORT = Code("110106", "Export")
 STUDY_DELETED = Code("110105", "DICOM Study Deleted")
 USER_AUTHENTICATION = Code("110114", "User Authentication")
 LOGIN, LOGOUT = Code("110122", "Login"), Code("110123", "Logout")
@@ -102,6 +103,24 @@ def configuration_changed(us: str, before: str, after: str) -> AuditEvent:
     return AuditEvent(SECURITY_ALERT, "E", (Participant(us, is_requestor=True),), (settings,), SOFTWARE_CONFIGURATION)
 
 
+def bundle_commissioned(us: str, operator: str, bundle: str, report: Mapping[str, str]) -> AuditEvent:
+    """A bundle was held against a site's labels (A.5.3.11); `report`: where it is, its hash, its signature, the key."""
+    what = "a bundle was commissioned"
+    details = (("Alert Description", what), ("bundle", bundle), *report.items())
+    people = (Participant(us), Participant(operator, is_requestor=True))
+    thing = Thing(bundle, URI, "commissioning report", role="13", details=details)
+    return AuditEvent(SECURITY_ALERT, "E", people, (thing,), SOFTWARE_CONFIGURATION, description=what)
+
+
+def bundle_promoted(us: str, operator: str, before: str, after: str, why: str) -> AuditEvent:
+    """Another bundle is in charge (A.5.3.11); bundles are told by their SHA-256."""
+    what = "another bundle is in charge"
+    details = (("Alert Description", what), ("before", before), ("after", after), ("reason", why))
+    people = (Participant(us), Participant(operator, is_requestor=True))
+    thing = Thing(after, URI, "bundle", role="13", details=details)
+    return AuditEvent(SECURITY_ALERT, "E", people, (thing,), SOFTWARE_CONFIGURATION, description=what)
+
+
 def user_authentication(us: str, user: str, host: str, type_code: Code, outcome: int) -> AuditEvent:
     """Somebody logged in to the pages or out, or tried to (A.5.3.12)."""
     people = (Participant(user or "unknown", is_requestor=True, host=host), Participant(us, role=APPLICATION))
@@ -130,6 +149,21 @@ def sent(
         _study(study, instances),
         outcome=SUCCESS if complete else MINOR_FAILURE,
         description="" if complete else "not all results were acknowledged",
+    )
+
+
+def exported(sender: str, receiver: str, host: str, study: str, *, complete: bool = True) -> AuditEvent:
+    """An information system was told of a study by HL7 v2: its result left the DICOM world (A.5.3.4).
+
+    Both are named as IHE does, facility and application of the message header with a bar between them.
+    """
+    return AuditEvent(
+        EXPORT,
+        "R",
+        _from_us_to(sender, receiver, host),
+        _study(study, {}),
+        outcome=SUCCESS if complete else MINOR_FAILURE,
+        description="HL7 v2 ORU^R01" if complete else "HL7 v2 ORU^R01: not acknowledged",
     )
 
 

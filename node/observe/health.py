@@ -2,20 +2,23 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from node.config import Hl7Receiver, Settings, Tls, Worker, load
+from node import charge
+from node.access.secrets import secret
+from node.config import Destination, Hl7Receiver, Settings, load
+from node.dicomweb import store
 from node.dimse import scu
 from node.dimse.admission import Unresolved, resolve
 from node.dimse.requestor import peer_of
 from node.dimse.scu import Peer
-from node.dimse.tls import client_context, server_context
 from node.errors import ConfigurationError, Unreachable
 from node.hl7 import mllp
+from node.observe.encryption import of_certificates, of_tls
+from node.observe.fact import Fact
 from node.observe.vital import remarks
 from node.process.heartbeat import pulses
 from node.process.quarters import settle_in
@@ -27,15 +30,6 @@ from storage.schema import HEAD
 
 ECHO_TIMEOUT_S = 5.0
 HOW_TO_REBUILD = "put a copy back, or run `neurossl rebuild` to make a new one from the stored instances"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line."""
-
-    name: str
-    level: Literal["ok", "warning", "trouble"]
-    text: str
 
 
 def of_configuration(path: Path) -> tuple[Fact, ...]:
@@ -62,7 +56,13 @@ def refuse_to_start(settings: Settings) -> None:
     except FolderInUse as error:
         raise FolderInUse(f"another service runs on this data folder: {error}") from error
     pages = (_network("web", settings.web.host, settings.web.port),) if settings.web.enabled else ()
-    facts = (_of_listener(settings), *pages, *_tls(settings), _bundle_folder(settings.worker))
+    facts = (
+        _of_listener(settings),
+        *pages,
+        *_dicomweb(settings, listens=True),
+        *of_tls(settings),
+        _bundle_folder(settings),
+    )
     troubles = [fact.text for fact in facts if fact.level == "trouble"]
     if troubles:
         raise ConfigurationError("\n".join(troubles))
@@ -82,11 +82,15 @@ def _of_settings(settings: Settings) -> Iterator[Fact]:
     yield from (Fact("notices", "warning", line) for line in remarks(pulses(folder.root / "locks")))
     if not any(fact.name == "listener" and fact.level == "ok" for fact in running):
         yield _of_listener(settings)
+        yield from _dicomweb(settings, listens=True)
+    else:
+        yield from _dicomweb(settings, listens=False)
     if settings.web.enabled and not any(fact.name == "web" and fact.level == "ok" for fact in running):
         yield _network("web", settings.web.host, settings.web.port)
     yield _senders(settings)
-    yield from _tls(settings)
-    yield from _model(settings.worker, settings.data_folder)
+    yield from of_tls(settings)
+    yield from of_certificates(settings)
+    yield from _model(settings)
     yield from _peers(settings)
     yield from (_hl7(each) for each in settings.hl7)
 
@@ -151,6 +155,32 @@ def _of_listener(settings: Settings) -> Fact:
     return _network("listener", settings.listener.host, settings.listener.port)
 
 
+def _dicomweb(settings: Settings, *, listens: bool) -> Iterator[Fact]:
+    """The door for STOW-RS; `listens`: nobody does there yet, so that it can be tried."""
+    dicomweb = settings.dicomweb
+    if dicomweb is None:
+        return
+    if listens:
+        yield _network("dicomweb", dicomweb.host, dicomweb.port)
+    if not dicomweb.allow and dicomweb.visitors == "none":
+        yield Fact("STOW-RS senders", "warning", "dicomweb.allow is empty: nobody may store by STOW-RS")
+    try:
+        if dicomweb.tls is not None:
+            from node.dicomweb.server import server_context as web_context
+
+            web_context(dicomweb.tls)
+        for each in dicomweb.allow:
+            if each.secret is not None:
+                secret(each.secret, f"dicomweb.allow: {each.ae_title}")
+    except ConfigurationError as error:
+        yield Fact("STOW-RS", "trouble", str(error))
+    yield from (
+        Fact("STOW-RS senders", "trouble", f"dicomweb.allow: {each.ae_title}: {why}")
+        for each in dicomweb.allow
+        if (why := _unresolved(each.host))
+    )
+
+
 def _network(section: str, host: str, port: int) -> Fact:
     where = f"{host}:{port}"
     try:
@@ -195,43 +225,32 @@ def _unresolved(host: str | None) -> str:
     return ""
 
 
-def _tls(settings: Settings) -> list[Fact]:
-    uses: list[tuple[str, Callable[[Tls, str], object], Tls | None]] = [
-        ("listener.tls", server_context, settings.listener.tls),
-        *((f"destinations.{each.name}.tls", client_context, each.tls) for each in settings.destinations),
-        *((f"hl7.{each.name}.tls", client_context, each.tls) for each in settings.hl7),
-        ("audit.tls", client_context, settings.audit.tls),
-    ]
-    found = []
-    for key, use, tls in uses:
-        if tls is None:
-            continue
-        try:
-            use(tls, key)
-            found.append(Fact("TLS", "ok", f"{key}: certificate, key and authorities can be used"))
-        except ConfigurationError as error:
-            found.append(Fact("TLS", "trouble", str(error)))
-    return found
-
-
-def _bundle_folder(worker: Worker) -> Fact:
+def _bundle_folder(settings: Settings) -> Fact:
     """Quick: its content is checked by the worker, which reads it anyway."""
-    if worker.bundle is None:
-        return Fact("bundle", "trouble", "worker.bundle: is not set; there is no model to work with")
-    if not (worker.bundle / "manifest.json").is_file():
-        return Fact("bundle", "trouble", f"worker.bundle: {worker.bundle} is no bundle folder: it has no manifest.json")
-    return Fact("bundle", "ok", str(worker.bundle))
+    try:
+        promoted = charge.of(settings)
+    except ConfigurationError as error:
+        return Fact("bundle", "trouble", str(error))
+    bundle = charge.put(settings, promoted).worker.bundle
+    key = "worker.bundle" if promoted is None else f"promoted {promoted.at} in place of worker.bundle"
+    if bundle is None:
+        return Fact("bundle", "trouble", f"{key}: is not set; there is no model to work with")
+    if not (bundle / "manifest.json").is_file():
+        return Fact("bundle", "trouble", f"{key}: {bundle} is no bundle folder: it has no manifest.json")
+    return Fact("bundle", "ok", str(bundle))
 
 
-def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
-    found = _bundle_folder(worker)
+def _model(settings: Settings) -> Iterable[Fact]:
+    found = _bundle_folder(settings)
     if found.level == "trouble":
         return [found]
-    settle_in(data_folder)
+    settle_in(settings.data_folder)
     from node.work.inference import load as load_model  # with torch
 
     try:
-        _, ready = load_model(worker)
+        promoted = charge.of(settings)
+        _, ready = load_model(charge.put(settings, promoted).worker)
+        charge.refuse_another(promoted, ready.sha256)
     except ConfigurationError as error:
         return [Fact("bundle and device", "trouble", line) for line in str(error).splitlines()]
     trained = Fact("bundle", "ok", f"{ready.bundle}, sha256 {ready.sha256[:16]}…, loaded in {ready.load_s:.1f} s")
@@ -241,11 +260,14 @@ def _model(worker: Worker, data_folder: Path) -> Iterable[Fact]:
 
 
 def _peers(settings: Settings) -> Iterable[Fact]:
-    peers = [(f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations]
+    peers = [
+        (f"destination {each.name}", peer_of(each, settings)) for each in settings.destinations if each.url is None
+    ]
     if settings.archive is not None:
         peers.append(("archive", peer_of(settings.archive, settings)))
     if not settings.destinations:
         yield Fact("destinations", "warning", "there are none: results stay in the data folder")
+    yield from (_by_web(each) for each in settings.destinations if each.url is not None)
     with ThreadPoolExecutor(max(1, len(peers))) as pool:
         yield from pool.map(lambda each: _echo(*each), peers)
 
@@ -255,6 +277,15 @@ def _echo(name: str, peer: Peer) -> Fact:
     if outcome.answered and outcome.seconds is not None:
         return Fact(name, "ok", f"{peer} answers C-ECHO in {1000 * outcome.seconds:.0f} ms")
     return Fact(name, "trouble", f"{peer}: {outcome.text.removeprefix(f'{peer}: ')}")
+
+
+def _by_web(destination: Destination) -> Fact:
+    name = f"destination {destination.name}"
+    try:
+        store.connects(destination, ECHO_TIMEOUT_S)
+    except (Unreachable, ConfigurationError) as error:
+        return Fact(name, "trouble", f"{destination.url}: {error}")
+    return Fact(name, "ok", f"{destination.url} takes connections")
 
 
 def _hl7(receiver: Hl7Receiver) -> Fact:

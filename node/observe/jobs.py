@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from node import verdict
 from node.process.heartbeat import pulse, pulses
 from node.work.messages import Progress
 from node.work.outcome import Outcome
@@ -88,7 +89,7 @@ class JobFacts:
     events: Sequence[Event]  # of its study
 
     def as_json(self) -> dict[str, Any]:
-        """For machines; the progress in words as well."""
+        """For machines; the progress and the verdict in words as well."""
         stage = {
             "stage": self.progress.words if self.progress else None,
             "progress": self.progress.facts if self.progress else None,
@@ -97,11 +98,23 @@ class JobFacts:
             "job": {**job_json(self.job, self.at), **stage},
             "study": plain(self.study),
             "outcome": self.outcome.as_row() if self.outcome else None,
+            "verdict": _verdict(self.outcome),
             "answers": [plain(each) for each in self.answers],
             "results": [plain(each) for each in self.results],
             "deliveries": [plain(each) for each in self.deliveries],
             "events": [plain(each) for each in self.events],
         }
+
+
+def _verdict(outcome: Outcome | None) -> dict[str, str] | None:
+    if outcome is None or outcome.prediction is None:
+        return None
+    found = outcome.prediction
+    return {
+        "headline": verdict.headline(found),
+        "meaning": verdict.meaning(found),
+        "among": verdict.among(found),
+    }
 
 
 def of_queue(folder: DataFolder, db: Database, now: datetime, asked: Asked) -> QueueFacts:
@@ -173,8 +186,13 @@ def _stages(folder: DataFolder) -> dict[int, Progress]:
 
 def destinations(folder: DataFolder) -> dict[str, str]:
     """Why nothing goes to each destination at the moment, "" when nothing stands in the way; empty with no office."""
+    return said_by_office(folder, "destinations")
+
+
+def said_by_office(folder: DataFolder, what: str) -> dict[str, str]:
+    """What the office says of each destination; empty when it gives no sign of life."""
     office = pulse(folder.path("locks"), "office")
-    return dict(office.facts.get("destinations", {})) if office and office.beats else {}
+    return dict(office.facts.get(what, {})) if office and office.beats else {}
 
 
 def job_json(job: Job, now: datetime) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from node.config import Settings
-from node.observe import peers, state
+from node.observe import drift, peers, state
 from node.observe.statistics import Spectrum, spectrum
-from node.observe.tally import SECONDS, SHARES
+from node.observe.tally import READER, SECONDS, SHARES
 from storage import Database, DataFolder, queue, studies, tallies
 from storage.records import SwitchName, Tally
 from storage.states import JobState
@@ -40,7 +40,7 @@ COUNTERS = {  # tally -> name, labels that are kept, and what it is
     "predictions": ("predictions", ("band",), "Answers by decision band."),
     "out_of_scope": ("out_of_scope", (), "Studies that are none that the model may classify."),
     "series_refused": ("series_refused", ("reason",), "Series that were not read."),
-    "reader_words": ("reader_words", ("word",), "What readers said of answers."),
+    "reader_words": ("reader_words", ("word", "bundle"), "What readers said of answers."),
 }
 HISTOGRAMS = {  # tally -> name, labels, bounds, and what it is
     "stage_s": ("stage_duration_seconds", ("stage",), SECONDS, "How long a stage of the work took."),
@@ -71,13 +71,15 @@ class _Node(Collector):
         sums = [f"{name}_sum" for name in HISTOGRAMS]
         yield from _histograms(tallies.totals(self.db, *HISTOGRAMS, *sums))
         yield from self._work()
-        yield from _peers(peers.of_peers(self.settings, self.folder, self.db, self.now))
+        yield from _peers(peers.of_peers(self.settings, self.folder, self.db, self.now), self.now)
         yield from _state(state.of_node(self.settings, self.folder, self.db, self.now), self.now)
+        yield from _drift(drift.kept(self.folder))
 
     def _work(self) -> Iterator[Metric]:
         yield _gauge("studies", "Studies by state.", "state", studies.counts(self.db))
         yield _gauge("jobs", "Jobs by state.", "state", queue.counts(self.db))
         oldest = queue.oldest(self.db, OPEN)
+        yield _number("events_uncounted", "That are still to be added to the sums.", tallies.behind(self.db, READER))
         ages = {each: max(0.0, (self.now - at).total_seconds()) for each, at in oldest.items()}
         yield _gauge("oldest_job_seconds", "Age of the oldest job of a state that is not its end.", "state", ages)
 
@@ -122,21 +124,47 @@ def _buckets(measured: Spectrum) -> list[tuple[str, float]]:
     return found
 
 
-def _peers(found: peers.PeerFacts) -> Iterator[Metric]:
-    known = [each for each in found.senders if each.is_known]
-    silent = {each.ae_title: each.silent_s for each in known if each.silent_s is not None}
-    habit = {each.ae_title: each.longest_pause_s for each in known if each.longest_pause_s is not None}
+def _peers(found: peers.PeerFacts, now: datetime) -> Iterator[Metric]:
+    pauses = {each.ae_title: each.silence for each in found.senders if each.is_known}
+    silent = {title: each.lasts_s for title, each in pauses.items() if each.lasts_s is not None}
+    habit = {title: each.longest_pause_s for title, each in pauses.items() if each.longest_pause_s is not None}
+    limit = {title: each.limit_s for title, each in pauses.items() if each.limit_s is not None}
     yield _gauge("peer_silent_seconds", "Since a sender's last instance.", "peer", silent)
-    yield _gauge("peer_longest_pause_seconds", "That a sender made in the last four weeks.", "peer", habit)
+    yield _gauge("peer_longest_pause_seconds", "That a sender made in the four weeks before.", "peer", habit)
+    yield _gauge("peer_silence_limit_seconds", "A sender that is silent for longer is missed.", "peer", limit)
     to = found.receivers
     up = {each.name: not each.trouble for each in to}
     yield _gauge("destination_up", "1 while nothing stands in the way.", "destination", up)
+    yield from _echoes({each.name: each.echo for each in to}, now)
     yield _gauge("deliveries_waiting", "Results to be sent.", "destination", {e.name: e.backlog for e in to})
     waits = {each.name: each.oldest_s or 0.0 for each in to}
     yield _gauge("oldest_delivery_seconds", "How long the oldest of them waits.", "destination", waits)
     yield _gauge("deliveries_unproved", "Results sent, not proved.", "destination", {e.name: e.unproved for e in to})
     lags = {each.name: each.oldest_unproved_s or 0.0 for each in to}
     yield _gauge("commitment_lag_seconds", "How long the oldest of them waits for its proof.", "destination", lags)
+
+
+def _drift(found: drift.DriftFacts | None) -> Iterator[Metric]:
+    """Of the last week that was judged; scanners are those with studies enough, so that there are few."""
+    labels = ("what", "scanner")
+    week = GaugeMetricFamily("neurossl_drift_week", "Mean or share of the last week.", labels=labels)
+    usual = GaugeMetricFamily("neurossl_drift_usual", "Mean or share of the baseline.", labels=labels)
+    drifted = GaugeMetricFamily("neurossl_drifted", "1 where the week differs by more than chance.", labels=labels)
+    for each in found.comparisons if found else ():
+        key = (each.what, each.scanner or "(all)")
+        week.add_metric(key, each.now)
+        usual.add_metric(key, each.usual)
+        drifted.add_metric(key, float(each.drifted))
+    yield from (week, usual, drifted)
+
+
+def _echoes(found: Mapping[str, peers.Echo], now: datetime) -> Iterator[Metric]:
+    asked = {name: each.is_answered for name, each in found.items() if each.is_answered is not None}
+    yield _gauge("destination_echo_up", "1 while it answers C-ECHO.", "destination", asked)
+    ages = {name: (now - each.answered_at).total_seconds() for name, each in found.items() if each.answered_at}
+    yield _gauge("destination_echo_age_seconds", "Since it last answered C-ECHO.", "destination", ages)
+    took = {name: each.took_s for name, each in found.items() if each.took_s is not None}
+    yield _gauge("destination_echo_seconds", "How long its last answer to C-ECHO took.", "destination", took)
 
 
 def _state(found: state.NodeFacts, now: datetime) -> Iterator[Metric]:
@@ -165,6 +193,7 @@ def _of_processes(found: state.NodeFacts) -> Iterator[Metric]:
     for worker, facts in found.workers.items():
         memory.add_metric((worker, str(facts.get("device", ""))), float(facts.get("memory_mib", 0)) * 2**20)
     yield memory
+    yield from _of_devices(found)
     dropped = CounterMetricFamily(
         "neurossl_log_lines_dropped", "That nobody read in time, since the process started.", labels=("process",)
     )
@@ -176,6 +205,19 @@ def _of_processes(found: state.NodeFacts) -> Iterator[Metric]:
     for bundle in bundles:
         build.add_metric((importlib.metadata.version("neurossl-node"), bundle), 1)
     yield build
+
+
+def _of_devices(found: state.NodeFacts) -> Iterator[Metric]:
+    """Of accelerators alone: a processor has the memory of the machine."""
+    for key, name, words in (
+        ("device_used_mib", "device_memory_used_bytes", "Memory of an accelerator that is used, by us and others."),
+        ("device_total_mib", "device_memory_bytes", "All its memory."),
+    ):
+        family = GaugeMetricFamily(f"neurossl_{name}", words, labels=("worker", "device"))
+        for worker, facts in found.workers.items():
+            if key in facts:
+                family.add_metric((worker, str(facts.get("device", ""))), float(facts[key]) * 2**20)
+        yield family
 
 
 def _gauge(name: str, words: str, label: str, values: Mapping[Any, float]) -> Metric:

@@ -1,25 +1,20 @@
-"""Who sends, and who gets the results: when each was last heard of, how much came today, and what was refused.
+"""Who sends, and who gets the results: when each was last heard of, how much came today, and what was refused."""
 
-A sender is silent when nothing came for longer than the longest pause that it made in the last four weeks. That needs a
-week of history: before, nobody knows its habit.
-"""
-
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from node import silence
 from node.config import Destination, Settings
-from node.observe.jobs import destinations
+from node.observe.jobs import destinations, said_by_office
+from node.silence import HABIT, Silence
 from storage import Database, DataFolder, backlog, tallies
 from storage.records import Tally
 from storage.states import DeliveryState
 
-HABIT = timedelta(weeks=4)
-KNOWN_AFTER = timedelta(weeks=1)
+A_WEEK = timedelta(days=7)
 SEEN = ("associations", "echoes", "received_instances")
-AN_HOUR = timedelta(hours=1)
 NO_OFFICE = "the office does not run: nothing is sent"
 _WAITING = (DeliveryState.PENDING, DeliveryState.SENDING)
 
@@ -39,13 +34,24 @@ class Sender:
     bytes_today: int
     refused_week: Mapping[str, int]  # why associations were refused, and how often
     refused_instances_week: Mapping[str, int]
-    longest_pause_s: float | None  # between instances; None while its habit is not known
-    silent_s: float | None  # since its last instance
+    silence: Silence
+
+
+@dataclass(frozen=True)
+class Echo:
+    """What came of asking a destination by C-ECHO; nothing where nobody asked."""
+
+    answered_at: datetime | None = None
+    unanswered_at: datetime | None = None  # when it was last asked in vain
+    took_s: float | None = None  # the last answer
+    trouble: str = ""  # why there was none the last time
 
     @property
-    def is_silent(self) -> bool:
-        """Against its own habit."""
-        return self.longest_pause_s is not None and (self.silent_s or 0) > self.longest_pause_s
+    def is_answered(self) -> bool | None:
+        """The last time; None while it was never asked."""
+        if self.unanswered_at is None:
+            return None if self.answered_at is None else True
+        return self.answered_at is not None and self.answered_at > self.unanswered_at
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Receiver:
     name: str
     ae_title: str | None  # None: HL7 v2
     where: str
+    echo: Echo
     acknowledged_at: datetime | None
     sent_today: int
     sent_week: int
@@ -87,9 +94,13 @@ def _senders(settings: Settings, db: Database, now: datetime) -> list[Sender]:
         for each in tallies.since(db, name, now - HABIT):
             found[each.labels["peer"]][name].append(each)
     last = {(each.name, each.labels["peer"]): each.at for each in sorted(tallies.totals(db, *SEEN), key=_at)}
-    known = list(dict.fromkeys(each.ae_title for each in settings.listener.allow))
+    by_web = () if settings.dicomweb is None else settings.dicomweb.allow
+    by_dimse = [each.ae_title for each in settings.listener.allow]
+    known = list(dict.fromkeys([*by_dimse, *(each.ae_title for each in by_web)]))
     strangers = sorted(found.keys() - set(known))
-    return [_sender(title, title in known, found[title], last, now) for title in (*known, *strangers)]
+    least_s, heard = settings.notifications.peer_silent_s, silence.last_instances(db)
+    pauses = {title: silence.of_sender(db, title, heard.get(title), now, least_s) for title in known}
+    return [_sender(title, found[title], last, now, pauses.get(title)) for title in (*known, *strangers)]
 
 
 def _at(tally: Tally) -> datetime:
@@ -98,46 +109,37 @@ def _at(tally: Tally) -> datetime:
 
 def _sender(
     title: str,
-    is_known: bool,
     found: Mapping[str, Sequence[Tally]],
     last: Mapping[tuple[str, str], datetime],
     now: datetime,
+    pauses: Silence | None,
 ) -> Sender:
-    day, week = _midnight(now), now - timedelta(days=7)
+    """Of one that the settings do not name nobody asks for its pauses."""
+    day, week = _midnight(now), now - A_WEEK
     received = found.get("received_instances", ())
-    received_at = last.get(("received_instances", title))
     seen = [at for name in SEEN if (at := last.get((name, title))) is not None]
     return Sender(
         ae_title=title,
-        is_known=is_known,
+        is_known=pauses is not None,
         hosts=sorted({each.labels["host"] for tallied in found.values() for each in tallied}),
         seen_at=max(seen, default=None),
         echoed_at=last.get(("echoes", title)),
-        received_at=received_at,
+        received_at=last.get((silence.RECEIVED, title)),
         instances_today=_sum(received, day),
         instances_week=_sum(received, week),
         bytes_today=_sum(found.get("received_bytes", ()), day),
         refused_week=_reasons(found.get("associations_refused", ()), week),
         refused_instances_week=_reasons(found.get("instances_refused", ()), week),
-        longest_pause_s=_longest_pause_s(received, now),
-        silent_s=None if received_at is None else max(0.0, (now - received_at).total_seconds()),
+        silence=pauses or Silence(),
     )
 
 
-def _longest_pause_s(received: Sequence[Tally], now: datetime) -> float | None:
-    """Between two hours in which something came; None with less than a week of history."""
-    slots = sorted({each.slot for each in received})
-    if not slots or now - slots[0] < KNOWN_AFTER or len(slots) < 3:
-        return None
-    pauses = (later - earlier for earlier, later in itertools.pairwise(slots))
-    return (max(pauses) + AN_HOUR).total_seconds()
-
-
 def _receivers(settings: Settings, folder: DataFolder, db: Database, now: datetime) -> list[Receiver]:
-    day, week = _midnight(now), now - timedelta(days=7)
+    day, week = _midnight(now), now - A_WEEK
     recent = tallies.since(db, "deliveries", week)
     last = {(each.labels["destination"], each.labels["outcome"]): each.at for each in tallies.totals(db, "deliveries")}
     troubles, waits = destinations(folder), backlog.of_destinations(db)
+    echoes = _echoes(folder, db, now)
     found = []
     for each in settings.receivers:
         own = [tally for tally in recent if tally.labels["destination"] == each.name]
@@ -149,6 +151,7 @@ def _receivers(settings: Settings, folder: DataFolder, db: Database, now: dateti
                 name=each.name,
                 ae_title=each.ae_title if isinstance(each, Destination) else None,
                 where=f"{each.host}:{each.port}",
+                echo=echoes.get(each.name, Echo()),
                 acknowledged_at=last.get((each.name, "sent")),
                 sent_today=_sum(sent, day),
                 sent_week=_sum(sent, week),
@@ -161,6 +164,19 @@ def _receivers(settings: Settings, folder: DataFolder, db: Database, now: dateti
             )
         )
     return found
+
+
+def _echoes(folder: DataFolder, db: Database, now: datetime) -> dict[str, Echo]:
+    """By the name of the destination."""
+    last: dict[str, dict[str, datetime]] = defaultdict(dict)
+    for each in tallies.totals(db, "destination_echoes"):
+        last[each.labels["destination"]][each.labels["outcome"]] = each.at
+    took_s = {each.labels["destination"]: each.value for each in tallies.since(db, "destination_echo_s", now - A_WEEK)}
+    troubles = said_by_office(folder, "echoes")
+    return {
+        name: Echo(at.get("answered"), at.get("unanswered"), took_s.get(name), troubles.get(name, ""))
+        for name, at in last.items()
+    }
 
 
 def _age_s(since: datetime | None, now: datetime) -> float | None:

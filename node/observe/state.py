@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from node import certificates
+from node.certificates import Certificate
 from node.config import Settings
-from node.observe import certificates
-from node.observe.certificates import Certificate
 from node.observe.versions import versions
 from node.process.heartbeat import Pulse, pulses
 from storage import Database, DataFolder, files, switches, tallies

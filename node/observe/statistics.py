@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from node.observe.tally import SECONDS, SHARES
+from node.observe.tally import READER, SECONDS, SHARES
 from storage import Database, tallies
 from storage.records import Tally
 
@@ -68,6 +68,8 @@ class StatisticsFacts:
     out_of_scope: int
     scanners: Sequence[ScannerFacts]  # most studies first
     words: Mapping[str, int]  # of readers
+    uncounted: int  # events that are still to be added up; many after an upgrade, or when the office was away
+    words_by_bundle: Mapping[str, Mapping[str, int]]  # the same, by the bundle that they are about
 
 
 def of_days(db: Database, days: int, now: datetime) -> StatisticsFacts:
@@ -77,7 +79,7 @@ def of_days(db: Database, days: int, now: datetime) -> StatisticsFacts:
     def found(name: str) -> list[Tally]:
         return tallies.since(db, name, first)
 
-    predictions, out_of_scope = found("predictions"), found("out_of_scope")
+    predictions, out_of_scope, said = found("predictions"), found("out_of_scope"), found("reader_words")
     return StatisticsFacts(
         at=now,
         since=first,
@@ -90,7 +92,9 @@ def of_days(db: Database, days: int, now: datetime) -> StatisticsFacts:
         spread=spectrum(found("spread"), found("spread_sum"), SHARES),
         out_of_scope=round(sum(each.value for each in out_of_scope)),
         scanners=_scanners(predictions, out_of_scope),
-        words=_by(found("reader_words"), "word"),
+        words=_by(said, "word"),
+        words_by_bundle=_words_by_bundle(said),
+        uncounted=tallies.behind(db, READER),
     )
 
 
@@ -108,6 +112,11 @@ def _by(found: Sequence[Tally], label: str) -> dict[str, int]:
     for each in found:
         counted[each.labels[label]] += round(each.value)
     return dict(counted.most_common())
+
+
+def _words_by_bundle(said: Sequence[Tally]) -> dict[str, dict[str, int]]:
+    names = sorted({each.labels.get("bundle", "") for each in said})
+    return {name: _by([each for each in said if each.labels.get("bundle", "") == name], "word") for name in names}
 
 
 def _by_day(found: Sequence[Tally], first: datetime, days: int) -> dict[date, int]:

@@ -167,6 +167,7 @@ def _closer_facts(closer: Closer) -> dict[str, Any]:
         "volume": volume_facts(closer.look),
         "slices": [
             {
+                "plane": item.plane,
                 "position_mm": None if item.position_mm is None else round(item.position_mm, 3),
                 "source": item.source.sop_instance_uid if item.source else None,
                 "frame": item.source.frame_number if item.source else None,

@@ -162,19 +162,21 @@ def _alone(whole: Prediction, index: int, judged: Scope, predictor: Predictor) -
         spread=item.spread,
         predictive_entropy=item.predictive_entropy,
         mutual_information=item.mutual_information,
-        band=predictor.manifest.thresholds.band(item.probability, item.spread),
+        band=predictor.manifest.bands.band(item.probability, item.spread),
+        standing=predictor.manifest.bands.standing(item.probability),
     )
 
 
 def _studies(paths: Sequence[Path], predictor: Predictor, limits: Limits, tell: Tell) -> Iterator[Answered]:
     reading = read_series(paths)
     for uid, series in reading.studies.items():
-        yield _study(uid, series, predictor, limits, tell)
+        yield of_study(uid, series, predictor, limits, tell)
     for each in reading.unreadable:
         yield Answered(str(each.path), "file", None, each.reason)
 
 
-def _study(uid: str, series: Sequence[SeriesHeaders], predictor: Predictor, limits: Limits, tell: Tell) -> Answered:
+def of_study(uid: str, series: Sequence[SeriesHeaders], predictor: Predictor, limits: Limits, tell: Tell) -> Answered:
+    """One study, of which the headers are read."""
     chosen = choice.choose(series, limits)
     refused = {each.series_instance_uid: f"{each.reason}: {each.detail}" for each in chosen.refused}
     if chosen.look is None:

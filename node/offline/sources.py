@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model.manifest import Manifest
 from model.slicing import Preprocessing
 from model.training.sources import ImageSource, Load, Skipped
-from model.training.volumes import Unreadable, slice_pixels
+from model.training.volumes import Pixels, Unreadable, slice_pixels
 from node.config import Settings
 from node.dicom.values import text, unwarned
 from node.errors import UnreadableInstance
@@ -62,7 +59,7 @@ def _study(paths: Iterable[Path], limits: Limits) -> Iterator[ImageSource | Skip
 
 
 def _load(paths: Sequence[Path], limits: Limits) -> Load:
-    def load(preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    def load(preprocessing: Preprocessing) -> Pixels:
         choice = choose(read_series(paths).series, replace(limits, preprocessing=preprocessing))
         if choice.look is None:
             raise Unreadable(paths[0], choice.damage or nothing_to_read(choice.verdicts))

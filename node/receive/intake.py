@@ -126,7 +126,7 @@ def _register(folder: DataFolder, db: Database, new: Arrival, note: Note, *, new
     path = new.instance.path
     register = partial(arrival.register, folder, db, new, newest_counts=newest_counts)
     try:
-        registration = register() if arrival.may_reject(new.instance) else note(new, register)
+        registration = register() if arrival.may_say_more(new.instance) else note(new, register)
     except StorageError:
         with suppress(StorageError):
             files.discard(folder, db, path)

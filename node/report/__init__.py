@@ -150,12 +150,15 @@ def _captures(
     results = [("summary", capture.secondary_capture(envelope, pixels, 1, "summary", text, [key.reference]))]
     for number, index in enumerate(shown, 2):
         pixels, plane = overlay.picture(prediction, index)
-        sources = source_of(prediction.slices[index].slice.source, envelope.source.references)
-        dataset = capture.secondary_capture(envelope, pixels, number, "overlay", overlay.HOW_MADE, sources, plane)
+        item = prediction.slices[index].slice
+        sources = source_of(item.source, envelope.source.references)
+        how_made = overlay.HOW_MADE.format(item.plane.capitalize())
+        dataset = capture.secondary_capture(envelope, pixels, number, "overlay", how_made, sources, plane)
         results.append(("overlay", dataset))
     if envelope.context.settings.parametric_map:
-        rollout = parametric_map.parametric_map(envelope, prediction, [reference_to(header) for header in chosen])
-        results.extend([(parametric_map.KIND, rollout)] if rollout is not None else [])
+        references = [reference_to(header) for header in chosen]
+        maps = parametric_map.parametric_maps(envelope, prediction, references)
+        results.extend((parametric_map.KIND, each) for each in maps)
     return results
 
 

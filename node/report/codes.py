@@ -8,8 +8,8 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
 from model.types import Band
-
-PRIVATE_SCHEME = "99NEUROSSL"
+from node.dicom.reading import DECISION_BAND as DECISION_BAND_CODE
+from node.dicom.reading import PRIVATE_SCHEME
 
 
 def _dcm(value: str, meaning: str) -> CodedConcept:
@@ -74,7 +74,7 @@ REJECTED_FOR_SAFETY = _dcm("113037", "Rejected for Patient Safety Reasons")
 KEY_OBJECT_DESCRIPTION = _dcm("113012", "Key Object Description")
 
 LIKE_DEMENTIA = _private("LIKE_DEMENTIA", "Changes on MRI that the model associates with dementia")
-DECISION_BAND = _private("DECISION_BAND", "Decision band")
+DECISION_BAND = _private(DECISION_BAND_CODE[0], "Decision band")
 PREDICTIVE_ENTROPY = _private("PRED_ENTROPY", "Predictive entropy")
 MUTUAL_INFORMATION = _private("MUTUAL_INFO", "Mutual information")
 SLICES_USED = _private("SLICES_USED", "Slices used")
@@ -87,6 +87,7 @@ BANDS: dict[Band, CodedConcept] = {
     Band.INDETERMINATE: _private("INDETERMINATE", "Indeterminate"),
     Band.NO_SIGNIFICANT_CHANGES: _private("NO_SIGNIFICANT", "No significant changes"),
     Band.LOW_CONFIDENCE: _private("LOW_CONFIDENCE", "Low confidence"),
+    Band.UNLIKE: _private("UNLIKE", "Unlike anything seen"),
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 
 from model.types import Prediction, SourceFrame
+from node.report import overlay
 from node.report.source import Reference, integer, reference_to
 
 MOST_PROBABLE = "The key slice is the source image nearest to the slice with the highest probability."
@@ -25,10 +26,13 @@ class KeySlice:
 def key_slice(chosen: Sequence[Dataset], prediction: Prediction) -> KeySlice:
     """The source of the slice with the highest probability; where no slice has a source, the middle of the series."""
     by_uid = {reference_to(header).sop_instance_uid: header for header in chosen}
-    for item in sorted(prediction.slices, key=lambda item: -item.probability):
+    for index in sorted(range(len(prediction.slices)), key=lambda index: -prediction.slices[index].probability):
+        item = prediction.slices[index]
         if item.slice.source is not None and item.slice.source.sop_instance_uid in by_uid:
             header = by_uid[item.slice.source.sop_instance_uid]
-            return _pointing_at(header, item.slice.source.frame_number, MOST_PROBABLE)
+            which = "" if [*overlay.of_planes(prediction.slices)] == ["axial"] else overlay.place(prediction, index)
+            why = f"{MOST_PROBABLE[:-1]}, {which[0].lower()}{which[1:]}." if which else MOST_PROBABLE
+            return _pointing_at(header, item.slice.source.frame_number, why)
     return _pointing_at(chosen[len(chosen) // 2], None, MIDDLE)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from model.types import ModelId, Prediction, Slice, SlicePrediction
+from model.types import PLANES, ModelId, Prediction, Slice, SlicePrediction
 from node.report import drawing
 from node.report.drawing import BLACK, MUTED, PAGE, TEXT, WARNING, Pixels, write
 
@@ -21,9 +21,10 @@ KEY_SLICES = 4
 FIELD = 512  # pixels along the longer side of the anatomy
 TOP, BOTTOM, LEFT, RIGHT = 56, 76, 16, 96  # margins, pixels
 HOW_MADE = (
-    "Axial slice resampled from the source series, as the network saw it, bicubic; over it the 14 x 14 attention "
+    "{} slice resampled from the source series, as the network saw it, bicubic; over it the 14 x 14 attention "
     "rollout, bilinear, scaled within the slice, colour map inferno. Attention is no lesion map. Research use only."
 )
+LETTERS = ("LR", "PA", "HF")  # of the axes x, y, z: to their positive and to their negative end
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Plane:
 
 
 def choose(slices: Sequence[SlicePrediction], count: int) -> list[int]:
-    """Which slices get an overlay, in stack order: the key slices, then evenly through the slab, then by probability.
+    """Which slices get an overlay, in stack order: the key slices, then evenly through the slabs, then by probability.
 
     >>> choose([], 4)
     []
@@ -49,8 +50,10 @@ def choose(slices: Sequence[SlicePrediction], count: int) -> list[int]:
 
 
 def key_slices(slices: Sequence[SlicePrediction]) -> list[int]:
-    """The slices with the highest probability, at a distance from each other, the highest first."""
-    return apart(slices, ranked(slices), min(KEY_SLICES, len(slices)))
+    """The most probable slice of each plane, then those with the highest probability, at a distance from each other."""
+    order = ranked(slices)
+    best = {slices[index].slice.plane: index for index in reversed(order)}
+    return apart(slices, [*sorted(best.values(), key=order.index), *order], min(KEY_SLICES, len(slices)))
 
 
 def ranked(slices: Sequence[SlicePrediction]) -> list[int]:
@@ -61,13 +64,15 @@ def ranked(slices: Sequence[SlicePrediction]) -> list[int]:
 def apart(slices: Sequence[SlicePrediction], order: Sequence[int], count: int, chosen: Sequence[int] = ()) -> list[int]:
     """`count` of the slices: `chosen`, then in this order those not close to one before them, then whichever are left.
 
-    Close is half the distance that `count` slices spread evenly would have: neighbours look alike.
+    Close is half the distance that `count` slices spread evenly would have: neighbours within a plane look alike.
     """
     taken = list(dict.fromkeys(chosen))
     gap = len(slices) / (2 * count)
     for near in (gap, 0.0):
         for index in order:
-            if len(taken) < count and index not in taken and all(abs(index - other) >= near for other in taken):
+            plane = slices[index].slice.plane
+            beside = [other for other in taken if slices[other].slice.plane == plane]
+            if len(taken) < count and index not in taken and all(abs(index - other) >= near for other in beside):
                 taken.append(index)
     return taken
 
@@ -105,10 +110,37 @@ def blended(item: SlicePrediction, width: int, height: int) -> Pixels:
 
 
 def place(prediction: Prediction, index: int) -> str:
-    """Which slice this is, and its height in the patient."""
-    text = f"Slice {index + 1} of {len(prediction.slices)}"
-    position = prediction.slices[index].slice.position_mm
-    return text if position is None else f"{text}, {'H' if position >= 0 else 'F'} {abs(position):.1f} mm"
+    """Which slice this is, of which plane unless all are axial, and where it lies in the patient."""
+    item = prediction.slices[index].slice
+    every = of_planes(prediction.slices)
+    own = every[item.plane]
+    text = f"Slice {own.index(index) + 1} of {len(own)}"
+    text = text if [*every] == ["axial"] else f"{item.plane.capitalize()} {text.lower()}"
+    where = at_mm(item)
+    return f"{text}, {where}" if where else text
+
+
+def of_planes(slices: Sequence[SlicePrediction]) -> dict[str, list[int]]:
+    """The numbers of the slices by their plane, in stack order."""
+    found: dict[str, list[int]] = {}
+    for index, each in enumerate(slices):
+        found.setdefault(each.slice.plane, []).append(index)
+    return found
+
+
+def counted(slices: Sequence[SlicePrediction]) -> str:
+    """How many slices there are, and of which planes unless all are axial."""
+    planes = of_planes(slices)
+    by_plane = ", ".join(f"{len(own)} {plane}" for plane, own in planes.items() if [*planes] != ["axial"])
+    return f"{len(slices)} ({by_plane})" if by_plane else str(len(slices))
+
+
+def at_mm(item: Slice) -> str:
+    """Where a slice lies along the axis across its plane, as viewers write it; "" where nobody knows."""
+    position = item.position_mm
+    if position is None:
+        return ""
+    return f"{LETTERS[PLANES.index(item.plane)][int(position < 0)]} {abs(position):.1f} mm"
 
 
 def _words_above(draw: ImageDraw.ImageDraw, prediction: Prediction, index: int, right: int) -> None:
@@ -139,7 +171,7 @@ def _colour_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, heigh
 
 
 def _letters(draw: ImageDraw.ImageDraw, item: Slice, width: int, height: int) -> None:
-    """Where the patient's right, left, front and back are."""
+    """Which end of the patient each side of the picture is."""
     if item.affine_mm is None:
         return
     down, along = item.affine_mm[:3, 0], item.affine_mm[:3, 1]

@@ -15,37 +15,44 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as public
 from pydicom.uid import UID, MRImageStorage, ParametricMapStorage
 
-from model.types import Prediction
+from model.types import Prediction, SlicePrediction
 from node.report import codes
 from node.report.envelope import Envelope, new_object, put_sources
+from node.report.overlay import of_planes
 from node.report.source import TYPE_2, Reference, encoded
 
 KIND = "parametric_map"
 SERIES_NUMBER = 4  # added to the configured number
 
 
-def parametric_map(envelope: Envelope, prediction: Prediction, images: Sequence[Reference]) -> Dataset | None:
-    """The map of a prediction from these images.
+def parametric_maps(envelope: Envelope, prediction: Prediction, images: Sequence[Reference]) -> list[Dataset]:
+    """The map of each plane of a prediction from these images, since the frames of one lie in parallel.
 
-    None where the slices have no place in the patient, or the source no frame of reference.
+    Empty where the slices have no place in the patient, or the source no frame of reference.
     """
-    planes = [item.slice.affine_mm for item in prediction.slices]
-    frame_of_reference = envelope.frame_of_reference_uid
-    placed = [plane for plane in planes if plane is not None]
-    if not placed or len(placed) < len(planes) or not frame_of_reference:
-        return None
-    rollout = np.stack([item.rollout for item in prediction.slices]).astype(np.float32)
-    pixels = prediction.slices[0].slice.pixels.shape
+    if not envelope.frame_of_reference_uid or any(each.slice.affine_mm is None for each in prediction.slices):
+        return []
+    planes = of_planes(prediction.slices).values()
+    return [
+        _map(envelope, number, [prediction.slices[index] for index in own], images)
+        for number, own in enumerate(planes, 1)
+    ]
+
+
+def _map(envelope: Envelope, number: int, items: Sequence[SlicePrediction], images: Sequence[Reference]) -> Dataset:
+    placed = [each.slice.affine_mm for each in items if each.slice.affine_mm is not None]
+    rollout = np.stack([item.rollout for item in items]).astype(np.float32)
+    pixels = items[0].slice.pixels.shape
     target = _functional_groups(envelope, rollout, [_patches(p, pixels, rollout.shape[1:]) for p in placed])
-    common = new_object(envelope, ParametricMapStorage, KIND, 1, KIND, "OT")
+    common = new_object(envelope, ParametricMapStorage, KIND, number, KIND, "OT")
     for element in common.elements():
         target[element.tag] = element
     put_sources(target, images)  # every image of the series went into every slice
-    target.FrameOfReferenceUID = frame_of_reference
+    target.FrameOfReferenceUID = envelope.frame_of_reference_uid
     target.SeriesNumber = envelope.context.settings.series_number + SERIES_NUMBER
     target.SeriesDescription = envelope.series_description("AI dementia attention rollout")
     target.BodyPartExamined = "BRAIN"
-    dimensions = envelope.uid(KIND, "dimensions")
+    dimensions = envelope.uid(KIND, "dimensions" if number == 1 else f"dimensions {number}")
     for item in (*target.DimensionOrganizationSequence, *target.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions
     return target

@@ -16,11 +16,9 @@ from PIL import Image
 from model.types import Prediction, Slice, SlicePrediction
 from node.report import drawing
 from node.report.drawing import Pixels
-from node.report.overlay import direction, key_slices
+from node.report.overlay import LETTERS, at_mm, direction, key_slices
 
 KIND, VERSION, INDEX, SCALE = "pictures", 1, "index.json", "scale.png"
-PLANES = {"L": "sagittal", "R": "sagittal", "P": "coronal", "A": "coronal", "H": "axial", "F": "axial"}
-LETTERS = ("LR", "PA", "HF")  # of the axes x, y, z: to their positive and to their negative end
 OPPOSITE = {letter: pair[1 - at] for pair in LETTERS for at, letter in enumerate(pair)}
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same prediction gives the same bytes
 FAST = 1  # of zlib: a tenth larger than its best, in a fifth of the time
@@ -59,17 +57,15 @@ def _fact(item: SlicePrediction) -> dict[str, Any]:
 
 def _place(item: Slice) -> dict[str, Any]:
     """Plane, height and width in mm, position along the axis across the plane, and the letters at the four sides."""
-    if item.affine_mm is None:
+    if item.affine_mm is None or item.position_mm is None:
         return {}
     rows, columns = item.pixels.shape
-    down, along, across = item.affine_mm[:3, 0], item.affine_mm[:3, 1], item.affine_mm[:3, 2]
-    axis = int(np.argmax(np.abs(across)))
-    centre_mm = float((item.affine_mm @ [(rows - 1) / 2, (columns - 1) / 2, 0, 1])[axis])
+    down, along = item.affine_mm[:3, 0], item.affine_mm[:3, 1]
     bottom, right = direction(down)[0], direction(along)[0]
     return {
-        "plane": PLANES[direction(across)[0]],
-        "position_mm": round(centre_mm, 2),
-        "place": f"{LETTERS[axis][int(centre_mm < 0)]} {abs(centre_mm):.1f} mm",
+        "plane": item.plane,
+        "position_mm": round(item.position_mm, 2),
+        "place": at_mm(item),
         "height_mm": round(rows * float(np.linalg.norm(down)), 2),
         "width_mm": round(columns * float(np.linalg.norm(along)), 2),
         "sides": {"top": OPPOSITE[bottom], "right": right, "bottom": bottom, "left": OPPOSITE[right]},

@@ -15,7 +15,7 @@ from pydicom.uid import BasicTextSRStorage
 
 from model.types import Prediction
 from node.dicom import values
-from node.report import codes
+from node.report import codes, overlay
 from node.report.content import container, document, image, language_and_observer, text
 from node.report.envelope import RESEARCH_USE_ONLY, Envelope
 from node.report.keyslice import KeySlice
@@ -112,7 +112,7 @@ def numbers(prediction: Prediction) -> list[str]:
     lines = [
         f"{name}: {scale * value:.{digits}f} {unit}" for name, value, scale, digits, unit in values if value is not None
     ]
-    return [*lines, f"Slices used: {len(prediction.slices)}"]
+    return [*lines, f"Slices used: {overlay.counted(prediction.slices)}"]
 
 
 def _section(heading: CodedConcept, name: CodedConcept, lines: Iterable[str]) -> ContentItem:

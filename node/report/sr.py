@@ -152,6 +152,8 @@ def statements(prediction: Prediction) -> Iterator[str]:
     if not prediction.model.trained:
         yield UNTRAINED
     yield f"Decision: {prediction.band or 'out of scope'}. {verdict.meaning(prediction)}"
+    if prediction.standing:
+        yield verdict.among(prediction)
     yield from prediction.remarks
     if not prediction.scope.inside:
         yield from (

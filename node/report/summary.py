@@ -3,7 +3,7 @@
 No patient identifiers: whose it is stands in the header, where it can be corrected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -35,6 +35,7 @@ HOW_MADE = (
     "Summary page of a model's assessment: verdict, calibrated probability with its standard deviation over dropout "
     "samples, probability along the slices, slices with attention rollout. Research use only."
 )
+STANDING = 138  # pixels along the panel of the calibration subjects
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
@@ -42,6 +43,7 @@ def picture(prediction: Prediction, meaning: str) -> Pixels:
     """(H, 1024, 3) uint8, H about 1024, or half of it where there is little to show; `meaning` is a sentence."""
     remarks = wrapped(" ".join(prediction.remarks), 14, RIGHT - MARGIN) if prediction.remarks else []
     height = (SIZE if prediction.slices else SIZE // 2) + 22 * len(remarks)
+    height += STANDING + 14 if prediction.standing else 0
     canvas = Image.new("RGB", (SIZE, height), PAGE)
     draw = ImageDraw.Draw(canvas)
     top = _head(draw, prediction.model.trained)
@@ -50,6 +52,9 @@ def picture(prediction: Prediction, meaning: str) -> Pixels:
     _verdict(draw, top, verdict.headline(prediction), meaning, verdict.COLOURS[band if trained else None])
     if prediction.probability is not None:
         _probability(draw, (MARGIN, top + 126, RIGHT, top + 248), prediction)
+    if prediction.standing:
+        _standing(draw, (MARGIN, top + 262, RIGHT, top + 262 + STANDING), prediction)
+        top += STANDING + 14
     if prediction.slices:
         marks = dict(zip(sorted(overlay.key_slices(prediction.slices)), "ABCD", strict=False))
         canvas.paste(curve.picture(prediction, RIGHT - MARGIN, 204, marks), (MARGIN, top + 262))
@@ -106,17 +111,13 @@ def _verdict(draw: ImageDraw.ImageDraw, top: int, headline: str, meaning: str, c
 
 def _probability(draw: ImageDraw.ImageDraw, box: Box, prediction: Prediction) -> None:
     """The number, and the same on a line from 0 to 100 % that shows where the bands lie, with one SD to each side."""
-    left, top, right, _ = box
+    left, top, *_ = box
     probability, spread = prediction.probability or 0.0, prediction.spread or 0.0
     draw.rounded_rectangle(box, 10, fill=PANEL)
     write(draw, (left + 24, top + 12), f"{100 * probability:.0f} %", 50, bold=True)
     write(draw, (left + 24, top + 72), "calibrated probability", 14, TEXT)
     write(draw, (left + 24, top + 93), f"SD {100 * spread:.1f} % over dropout samples", 14, MUTED)
-    start, end, y = left + 288, right - 32, top + 56
-
-    def x(value: float) -> float:
-        return start + (end - start) * min(max(value, 0.0), 1.0)
-
+    x, y = _scale(box), top + 56
     for name, low, high in verdict.zones(prediction.model.thresholds):
         draw.rectangle((x(low), y, x(high) - 2, y + 26), fill=verdict.COLOURS[name] if name else LINE)
         size = next((each for each in (14, 13, 12, 11) if width_of(name, each) < x(high) - x(low) - 2), 0)
@@ -132,6 +133,34 @@ def _probability(draw: ImageDraw.ImageDraw, box: Box, prediction: Prediction) ->
         draw.line((end_of_spread, y - 32, end_of_spread, y - 16), fill=WHITE, width=3)
     draw.polygon([(middle - 9, y - 24), (middle + 9, y - 24), (middle, y - 3)], fill=WHITE)
     draw.ellipse((middle - 9, y - 33, middle + 9, y - 15), fill=WHITE)
+
+
+def _scale(box: Box) -> Callable[[float], float]:
+    """A probability -> where it lies in a panel, from left to right; the same in both of them."""
+    start, end = box[0] + 288, box[2] - 32
+    return lambda value: start + (end - start) * min(max(value, 0.0), 1.0)
+
+
+def _standing(draw: ImageDraw.ImageDraw, box: Box, prediction: Prediction) -> None:
+    """Where the probability lies among the calibration subjects without and with the label: two histograms, a mark."""
+    left, top, *_ = box
+    x = _scale(box)
+    draw.rounded_rectangle(box, 10, fill=PANEL)
+    write(draw, (left + 24, top + 10), "Calibration subjects", 15, bold=True)
+    most = max(max(each.histogram) / each.subjects for each in prediction.standing)
+    for number, each in enumerate(prediction.standing):
+        foot = top + 68 + 58 * number
+        write(draw, (left + 24, foot - 30), verdict.whose(each), 14, TEXT)
+        write(draw, (left + 24, foot - 12), verdict.lower(each), 14, MUTED)
+        draw.line((x(0), foot, x(1), foot), fill=LINE)
+        width = 1 / len(each.histogram)
+        for place, count in enumerate(each.histogram):
+            height = 46 * count / each.subjects / most
+            if count:
+                colour = verdict.COLOURS[verdict.HIGH if each.label else verdict.LOW]
+                draw.rectangle((x(place * width) + 1, foot - height, x((place + 1) * width) - 1, foot), fill=colour)
+    at = x(prediction.probability or 0.0)
+    draw.line((at, top + 12, at, top + STANDING - 8), fill=WHITE, width=3)
 
 
 def _key_slices(

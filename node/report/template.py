@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
 
-from node.report.codes import PRIVATE_SCHEME
+from node.dicom.reading import PRIVATE_SCHEME
 from node.report.envelope import RESEARCH_USE_ONLY
 
 MAY_CONTAIN: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(

@@ -15,8 +15,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model import scope, slicing
-from model.errors import VolumeError
+from model import sight
+from model.errors import TooCoarse, VolumeError
 from model.manifest import Manifest, Subjects
 from model.slicing import Preprocessing
 from model.types import Scope, Slice
@@ -156,12 +156,11 @@ def look(series: SeriesHeaders, limits: Limits, stage: Stage = nullcontext) -> S
     try:
         with stage("volume"):
             volume = read_volume(series, limits.maximum_bytes, limits.selection)
-        with stage("slices"):
-            slices = slicing.slices(volume, limits.preprocessing)
-        with stage("scope"):
-            judged = scope.assess(volume, slices, limits.scope)
+        slices, judged = sight.see(volume, limits.preprocessing, limits.scope, stage)
     except GeometryError as error:
         raise SeriesRefused(error.reason, error.detail) from error
+    except TooCoarse as error:
+        raise SeriesRefused(Reason.TOO_COARSE, str(error)) from error
     except VolumeError as error:
         raise SeriesRefused(Reason.NO_GEOMETRY, str(error)) from error
     except UnreadableInstance as error:

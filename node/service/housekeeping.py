@@ -4,7 +4,7 @@ Each act is safe to be run at any time, twice, or by an office that has just bee
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -15,10 +15,11 @@ from node.archive.counting import Counting
 from node.archive.fetching import Fetcher, Fetching
 from node.config import Settings
 from node.deliver.courier import refuse_unconfigured
+from node.deliver.verification import Verification
 from node.dimse.requestor import peer_of
 from node.notify.office import Notifying
 from node.notify.post import Post
-from node.observe import audit_message, tally
+from node.observe import audit_message, drift, tally
 from node.observe.audit import Trail
 from node.process.clock import SteadyClock
 from node.process.heartbeat import Pulse, pulse
@@ -50,6 +51,7 @@ SWEEP_GRACE_S = 3600.0
 SILENT_S = 5.0  # it gives a sign of life every second
 FOR_EVER = float("inf")
 LONGEST_TELLING_S = 600.0
+LONGEST_ECHO_S = 30.0
 LOOK_EVERY_S = 5.0
 
 
@@ -72,6 +74,7 @@ def acts(settings: Settings, folder: DataFolder, db: Database, trail: Trail | No
         Act("disk", 60, lambda: look_at_disk(settings, folder, db)),
         Act("tallies", 2, lambda: tally.count_events(db)),
         Act("tallies of long ago", 86400, lambda: fold(db)),
+        Act("drift", 86400, lambda: look_for_drift(folder, db)),
     ]
     if settings.hl7:
         found.append(Act("retractions", 5, partial(retract, settings, db)))
@@ -91,6 +94,13 @@ def telling(notifying: Notifying) -> tuple[Act, ...]:
         Act(f"channel {each.name}", 1, partial(_tell, each), may_take_s=LONGEST_TELLING_S) for each in notifying.posts
     )
     return (Act("notices", LOOK_EVERY_S, notifying.look), *posts)
+
+
+def asking(settings: Settings, echoes: Iterable[Verification]) -> Iterator[Act]:
+    """C-ECHO to each destination, in a thread of its own: one that hangs delays no other."""
+    every_s = settings.delivery.echo_every_s
+    if every_s:
+        yield from (Act(f"echo to {each.name}", every_s, each.ask, may_take_s=LONGEST_ECHO_S) for each in echoes)
 
 
 def _tell(post: Post) -> None:
@@ -289,6 +299,13 @@ def fold(db: Database) -> None:
     slots = tallies.fold(db, _now())
     if slots:
         log.info("tallies folded", slots=slots)
+
+
+def look_for_drift(folder: DataFolder, db: Database) -> None:
+    """Judge the last week that is over, and keep what was found for pages, numbers and notices."""
+    found = drift.look(db, folder, _now())
+    if found.drifted:
+        log.warning("drift", found=found.words)
 
 
 def _now() -> datetime:

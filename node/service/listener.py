@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -31,6 +32,9 @@ from node.service.witness import Reception
 from storage import Database, DataFolder, files, outbox
 from storage.engine import probe
 from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from node.dicomweb.server import Server as WebServer
 
 log = structlog.get_logger()
 
@@ -60,6 +64,7 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         acceptor = Acceptor(settings.listener, admission, store, partial(on_commitment, db, settings))
         acceptor.witness = reception
         server = Server(settings.listener, acceptor)
+        web = _web_door(settings, store, reception, valve)
         began_s = time.monotonic()
         trouble, probe_at_s, write_at_s = "", 0.0, 0.0
         while not stop.is_set():
@@ -75,12 +80,26 @@ def listen(settings: Settings, stop: threading.Event) -> None:
             facts = {"host": settings.listener.host, "port": server.port, "storing": trouble}
             facts |= {"held_up": dict(valve.held_up)}
             listening_s = time.monotonic() - began_s
-            senders = sorted({*admission.senders, *registrar.senders})
+            facts |= {} if web is None else {"dicomweb": web.address}
+            senders = sorted({*admission.senders, *registrar.senders, *(web.senders if web else ())})
             heart.beat("ready", **facts, senders=senders, listening_s=listening_s)
             stop.wait(TICK_S)
         heart.beat("stopping")
-        server.stop(settings.stop_timeout_s * 0.8)
+        if web is not None:
+            web.stop(settings.stop_timeout_s * 0.4)
+        server.stop(settings.stop_timeout_s * (0.4 if web else 0.8))
         ledger.write(db, datetime.now(UTC))
+
+
+def _web_door(
+    settings: Settings, store: Callable[[Received], Receipt], reception: Reception, valve: Valve
+) -> "WebServer | None":
+    """STOW-RS beside C-STORE, where it is configured. Raises ConfigurationError."""
+    if settings.dicomweb is None:
+        return None
+    from node.dicomweb import server  # few sites have it, and it brings Argon2
+
+    return server.start(settings, settings.dicomweb, store, reception, lambda: valve.is_shut)
 
 
 class Size:
@@ -99,8 +118,9 @@ class Size:
 def titles(settings: Settings) -> frozenset[str]:
     """The AE titles of the peers that the settings name."""
     archive = () if settings.archive is None else (settings.archive.ae_title,)
+    by_web = () if settings.dicomweb is None else (each.ae_title for each in settings.dicomweb.allow)
     senders = (each.ae_title for each in settings.listener.allow)
-    return frozenset((*senders, *(each.ae_title for each in settings.destinations), *archive))
+    return frozenset((*senders, *by_web, *(each.ae_title for each in settings.destinations), *archive))
 
 
 def _put_right(settings: Settings, folder: DataFolder, db: Database, heart: Heartbeat, stop: threading.Event) -> bool:

@@ -8,20 +8,24 @@ sent then goes again, the same bytes.
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from node.config import Settings
 from node.deliver.courier import ByDicom, Courier
+from node.deliver.verification import Verification
+from node.dicomweb.store import ByWeb
 from node.errors import Transient
 from node.hl7.receiver import ByHl7
 from node.notify.office import Notifying
+from node.observe import drift
 from node.observe.audit import Trail, trail_of
 from node.process.role import take_role
 from node.receive.recovery import adopt_orphans
-from node.service.housekeeping import acts, telling
+from node.service.housekeeping import acts, asking, telling
 from node.service.scheduler import Scheduler
-from node.service.witness import Dispatch
+from node.service.witness import Dispatch, Telling
 from storage import Database, DataFolder, outbox, queue
 
 log = structlog.get_logger()
@@ -42,8 +46,10 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
         _put_right(settings, folder, db)
         couriers = _couriers(settings, folder, db, trail, stop)
         threads = [_start(courier) for courier in couriers]
-        notifying = Notifying(settings, folder, db, lambda: {each.destination.name: each.is_down for each in couriers})
-        with Scheduler((*acts(settings, folder, db, trail), *telling(notifying))) as scheduler:
+        echoes = [Verification(each, settings, db) for each in settings.destinations if each.url is None]
+        notifying = Notifying(settings, folder, db, lambda: _down(couriers, echoes), partial(drift.words, folder))
+        periodic = (*acts(settings, folder, db, trail), *telling(notifying), *asking(settings, echoes))
+        with Scheduler(periodic) as scheduler:
             while not stop.is_set():
                 _look_after(list(zip(couriers, threads, strict=True)))
                 late = [*scheduler.late(), *(f"delivery to {each}" for each in _late(couriers))]
@@ -51,6 +57,7 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
                     "ready",
                     late=late,
                     destinations=_state(couriers),
+                    echoes={each.name: each.trouble for each in echoes},
                     channels=notifying.troubles,
                     acts=scheduler.facts(),
                 )
@@ -62,15 +69,18 @@ def run_office(settings: Settings, stop: threading.Event) -> None:
 def _couriers(
     settings: Settings, folder: DataFolder, db: Database, trail: Trail, stop: threading.Event
 ) -> list[Courier]:
-    """One for each destination; the audit trail hears of what goes by DICOM."""
+    """One for each destination; the audit trail hears of what goes."""
     found = []
     for each in settings.destinations:
-        courier = Courier(each, ByDicom(each, settings, db), settings, folder, db, stop)
+        way = ByDicom(each, settings, db) if each.url is None else ByWeb(each, settings.delivery.timeout_s)
+        courier = Courier(each, way, settings, folder, db, stop)
         courier.witness = Dispatch(trail, each)
         found.append(courier)
     for receiver in settings.hl7:
-        way = ByHl7(receiver, settings.delivery.timeout_s, db)
-        found.append(Courier(receiver, way, settings, folder, db, stop))
+        by_hl7 = ByHl7(receiver, settings.delivery.timeout_s, db)
+        courier = Courier(receiver, by_hl7, settings, folder, db, stop)
+        courier.witness = Telling(trail, receiver)
+        found.append(courier)
     return found
 
 
@@ -103,6 +113,15 @@ def _late(couriers: list[Courier]) -> list[str]:
 
 def _state(couriers: list[Courier]) -> dict[str, str]:
     return {courier.destination.name: courier.trouble for courier in couriers}
+
+
+def _down(couriers: list[Courier], echoes: list[Verification]) -> dict[str, bool | None]:
+    """Whether a destination takes nothing: what was sent says so, or C-ECHO; None where nobody has tried."""
+    found = {courier.destination.name: courier.is_down for courier in couriers}
+    for echo in echoes:
+        if echo.is_down is not None:
+            found[echo.name] = found[echo.name] or echo.is_down
+    return found
 
 
 def _let_end(threads: list[threading.Thread], timeout_s: float) -> None:

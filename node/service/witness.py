@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 
-from node.config import Destination
+from node.config import Destination, Hl7Receiver
 from node.deliver.cargo import Cargo
 from node.dicom.header import Header
 from node.dicom.received import Receipt
@@ -52,6 +52,31 @@ class Reception(Witness):
         """As `Witness`."""
         for (calling, host, study), counted in self._of_thread.__dict__.pop("counts", {}).items():
             self._trail.note(audit_message.received(self._trail.us, calling, host, study, counted))
+
+
+class Telling:
+    """Notes what one information system is told by HL7; it must not raise, and must not take long."""
+
+    def __init__(self, trail: Trail, receiver: Hl7Receiver) -> None:
+        """Nothing is told yet."""
+        self._trail = trail
+        self._from = "|".join((receiver.sending_facility, receiver.sending_application))
+        named = (receiver.receiving_facility, receiver.receiving_application)
+        self._to = "|".join(named) if any(named) else receiver.name
+        self._host = receiver.host
+
+    @property
+    def is_on(self) -> bool:
+        """As `Witness`."""
+        return self._trail.is_on
+
+    def begins(self, cargo: Cargo) -> None:
+        """A message is no transfer of instances, and nobody asks for its beginning."""
+
+    def ended(self, cargo: Cargo) -> None:
+        """What of it was acknowledged."""
+        study, complete = cargo.study_instance_uid, cargo.acknowledged == cargo.planned
+        self._trail.note(audit_message.exported(self._from, self._to, self._host, study, complete=complete))
 
 
 class Dispatch:

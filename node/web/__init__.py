@@ -3,6 +3,7 @@
 server     the process: socket, sign of life        app       the application: what is served under which address
 site       what every page stands on                guard     which requests come in, and what every answer says
 visitor    who asks, and what they may do           forms     what is posted, and from a page of ours
+api        the same for machines                       problem   what they hear when something is not possible
 view       templates and the words of the pages     live      server-sent events: parts of a page that have changed
 pages/     one module a page                        templates/, static/   ours alone: nothing is fetched from elsewhere
 

@@ -1,12 +1,11 @@
 """`/api/v1`: the same facts and acts as on the pages, for machines. Described by `/api/v1/openapi.json` (OpenAPI 3.1).
 
 Pages follow a cursor; ids are job numbers and UIDs, which never change; what goes wrong is problem+json (RFC 9457). An
-act that is posted carries an `Idempotency-Key`: sent again with the same key, it gets the same answer, and nothing is
-done twice. That header is also why no page of another site can act in a visitor's name.
+act that is posted carries an `Idempotency-Key`: sent again with the same key within a day, it gets the same answer, and
+nothing is done twice. That header is also why no page of another site can act in a visitor's name.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,18 +17,17 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from node.observe import jobs, peers, state, statistics, study
+from node.access.visitor import Visitor
+from node.observe import drift, jobs, peers, state, statistics, study
 from node.observe.jobs import Asked, BadCursor, plain
 from node.web.entry import Administrator, Operator
 from node.web.pages.actions import hand
 from node.web.site import TheSite
-from node.web.visitor import Visitor
-from storage import switches
+from storage import Database, requests, switches
 from storage.pages import Order
 from storage.records import SwitchName, Word
 from storage.states import JobState
 
-MOST_KEYS = 1000
 LARGEST_ID = 2**63 - 1
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
@@ -105,10 +103,12 @@ def _problem(words: str) -> dict[str, Any]:
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: _problem("What was sent cannot be read"),
-    401: {"description": "Log in first", "content": {"text/plain": {}}},
+    401: _problem("Log in first"),
     403: _problem("Not allowed"),
     404: _problem("There is none"),
     409: _problem("Not in this state"),
+    413: _problem("Too long"),
+    421: _problem("The node is not called so"),
     422: _problem("Not understood"),
     503: _problem("The database does not answer now"),
 }
@@ -117,24 +117,23 @@ A_PROBLEM: dict[int | str, dict[str, Any]] = {"default": {"model": Problem, "des
 
 
 class AskedBefore:
-    """The answers to acts by their keys, of those who asked; the oldest are forgotten."""
+    """The answers to acts by their keys, of those who asked; they outlive this process."""
 
-    def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], tuple[str, Any]] = OrderedDict()
+    def __init__(self, db: Database) -> None:
+        """One act at a time: a request that comes twice at once is done once."""
+        self._db = db
         self._lock = threading.Lock()
 
     def once(self, who: str, key: str, asked: str, act: Callable[[], Any]) -> Any:
         """What `act` gives, or gave when this was asked before. Answers 422 to a key that stood for something else."""
         with self._lock:
-            known = self._answers.get((who, key))
-            if known is not None and known[0] != asked:
+            known = requests.answered(self._db, who, key, _now())
+            if known is not None and known.asked != asked:
                 raise HTTPException(422, "this Idempotency-Key was sent with another request")
             if known is None:
-                known = asked, act()
-                self._answers[who, key] = known
-                while len(self._answers) > MOST_KEYS:
-                    self._answers.popitem(last=False)
-            return known[1]
+                known = requests.Answered(asked, jsonable_encoder(act()))
+                requests.note(self._db, who, key, known, _now())
+            return known.answer
 
 
 @router.get("/jobs", response_model=Jobs, responses=A_PROBLEM)
@@ -188,6 +187,12 @@ def health(site: TheSite) -> JSONResponse:
 def numbers(site: TheSite, days: Annotated[int, Query(ge=1, le=400)] = 30) -> JSONResponse:
     """What was done in the last days, and what came of it."""
     return _said(statistics.of_days(site.db, days, _now()))
+
+
+@router.get("/drift", response_model=dict[str, Any])
+def drifted(site: TheSite) -> JSONResponse:
+    """Whether the last week that is over was as usual, as the office found it; `found` is null before it has looked."""
+    return _said({"found": drift.kept(site.folder)})
 
 
 @router.get("/switches", response_model=dict[str, Any])

@@ -1,9 +1,11 @@
 """The application: what is served under which address, and what a visitor hears when that is not possible."""
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from node.web import api, metrics
@@ -11,20 +13,19 @@ from node.web.entry import Entry
 from node.web.guard import Guard
 from node.web.live import Live
 from node.web.pages import actions, health, login, peers, queue, statistics, study, theme
+from node.web.problem import FOR_MACHINES, problem, title_of
 from node.web.site import Site
 from node.web.view import STATIC, page
 from storage.errors import InvalidTransition, NotFound, StorageError
 
 PAGES = (metrics, queue, study, peers, health, statistics, actions, login, theme)
-FOR_MACHINES = "/api/"
-TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Not possible", 503: "Not now"}
 A_YEAR = "public, max-age=31536000, immutable"  # the address of a file changes with its content
 
 
 def application(site: Site) -> FastAPI:
     """Everything that is served, over this site."""
     app = FastAPI(title="NeuroSSL Node", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-    app.state.site, app.state.live, app.state.asked_before = site, Live(site), api.AskedBefore()
+    app.state.site, app.state.live, app.state.asked_before = site, Live(site), api.AskedBefore(site.db)
     app.mount("/static", Unchanging(directory=STATIC), name="static")
     for module in PAGES:
         app.include_router(module.router, include_in_schema=False)
@@ -47,18 +48,18 @@ class Unchanging(StaticFiles):
         return response
 
 
-def refusal(request: Request, status: int, text: str) -> Response:
-    """Why not: a page for people, problem+json (RFC 9457) for machines."""
-    title = TITLES.get(status, "That did not work")
+def refusal(request: Request, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Why not: a page for people, a problem for machines."""
     if request.url.path.startswith(FOR_MACHINES):
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": text}
-        return JSONResponse(problem, status, media_type="application/problem+json")
-    return page(request, "refusal.html", status, title=title, text=text)
+        return problem(status, text, headers)
+    answer = page(request, "refusal.html", status, title=title_of(status), text=text)
+    answer.headers.update(headers or {})
+    return answer
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    return refusal(request, error.status_code, str(error.detail))
+    return refusal(request, error.status_code, str(error.detail), error.headers)
 
 
 async def _misspelt(request: Request, error: Exception) -> Response:

@@ -5,16 +5,17 @@ from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, HTTPException, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from node.access.visitor import Role, Visitor
 from node.web.door import COOKIE
 from node.web.guard import cookie
+from node.web.problem import FOR_MACHINES, turned_away
 from node.web.site import Site
-from node.web.visitor import Role, Visitor
 
 OPEN = ("/static/", "/login", "/theme")  # for whoever has not logged in
-FOR_SCRIPTS = ("/api/", "/metrics")
+FOR_SCRIPTS = (FOR_MACHINES, "/metrics")
 
 
 class Entry:
@@ -45,15 +46,15 @@ class Entry:
         await app(scope, receive, send)
 
     def _turned_away(self, request: Request) -> Response:
-        mode = self._site.settings.web.authentication
+        mode, path = self._site.settings.web.authentication, request.url.path
         if mode == "proxy":
-            return PlainTextResponse("the reverse proxy did not say who asks", 403)
-        if request.url.path.startswith(FOR_SCRIPTS):
+            return turned_away(path, 403, "the reverse proxy did not say who asks")
+        if path.startswith(FOR_SCRIPTS):
             named = {"WWW-Authenticate": 'Basic realm="NeuroSSL Node", charset="UTF-8"'} if mode == "users" else {}
-            return PlainTextResponse("log in first", 401, headers=named)
+            return turned_away(path, 401, "log in first", named)
         if request.method != "GET" or "text/event-stream" in request.headers.get("accept", ""):
-            return PlainTextResponse("log in first", 401)
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return turned_away(path, 401, "log in first")
+        wanted = path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?{urlencode({'next': wanted})}", 303)
 
 

@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config_web import Web
 from node.web.forms import COOKIE, new_browser
+from node.web.problem import turned_away
 
 log = structlog.get_logger()
 
 LONGEST_BODY_BYTES = 64 * 1024
+TOO_LONG = f"a body may have {LONGEST_BODY_BYTES} bytes"
 SAFE = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(
     (
@@ -77,22 +79,22 @@ class Guard:
         try:
             await app(scope, _limited(receive), answer)
         except TooLong:
-            await PlainTextResponse("too long", 413)(scope, receive, answer)
+            await turned_away(scope["path"], 413, TOO_LONG)(scope, receive, answer)
         except Exception:
             log.exception("a request failed", path=scope["path"])
             if not begun:
-                await PlainTextResponse("this did not work; the log says why", 500)(scope, receive, answer)
+                await turned_away(scope["path"], 500, "this did not work; the log says why")(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), scope["path"]
         host = headers.get("host", "")
         if _name(host) not in self._hosts:
-            return PlainTextResponse("this node is not called so: web.allowed_hosts names what it may be called", 421)
+            return turned_away(path, 421, "this node is not called so: web.allowed_hosts names what it may be called")
         if scope["method"] not in SAFE and _is_foreign(headers, host):
-            return PlainTextResponse("sent by a page of another site", 403)
+            return turned_away(path, 403, "sent by a page of another site")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LONGEST_BODY_BYTES:
-            return PlainTextResponse("too long", 413)
+            return turned_away(path, 413, TOO_LONG)
         return None
 
     def _say(self, headers: MutableHeaders, browser: str) -> None:

@@ -20,10 +20,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
+from node.access.visitor import Role, Visitor
 from node.config_web import OpenIdConnect
 from node.errors import ConfigurationError
 from node.web.door import NotLetIn
-from node.web.visitor import Role, Visitor
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 TIMEOUT_S = 10.0

@@ -35,6 +35,15 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A class of a histogram; percent of the width and of the height, from the left."""
+
+    left: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
 class Mark:
     """A slice that is worth a look; percent of the width and of the height, from the left and from the top."""
 
@@ -61,6 +70,18 @@ def scale(probability: float, spread: float, thresholds: Mapping[str, float]) ->
         for name, low, high in verdict.zones(thresholds)
     ]
     return Scale(zones, _percent(probability), _percent(probability - spread), _percent(probability + spread))
+
+
+def bars(standing: verdict.Standing) -> list[Bar]:
+    """Calibration subjects of one label along the line of probabilities; the largest class is as high as there is room.
+
+    >>> from types import SimpleNamespace
+    >>> bars(SimpleNamespace(histogram=(0, 2, 4, 0)))
+    [Bar(left=25.0, width=25.0, height=50.0), Bar(left=50.0, width=25.0, height=100.0)]
+    """
+    width, most = 100 / len(standing.histogram), max(standing.histogram)
+    heights = [round(100 * count / most, 2) for count in standing.histogram]
+    return [Bar(round(place * width, 2), round(width, 2), each) for place, each in enumerate(heights) if each]
 
 
 def curve(pictures: Sequence[Picture], thresholds: Mapping[str, float]) -> Curve:

@@ -1,7 +1,6 @@
 """`neurossl web`: the pages as a process of the service; it reads the data folder, and asks no peer."""
 
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +8,9 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 
+from node.certificates import pages_context
 from node.config import Settings
-from node.config_web import Web, WebTls
+from node.config_web import Web
 from node.errors import ConfigurationError
 from node.observe.audit import trail_of
 from node.process.role import take_role
@@ -50,7 +50,7 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
 
 def options(web: Web, site: Site) -> uvicorn.Config:
     """How it is served. Raises ConfigurationError when the TLS files cannot be used."""
-    tls = None if web.tls is None else server_context(web.tls)
+    tls = None if web.tls is None else pages_context(web.tls)
     return uvicorn.Config(
         application(site),
         log_config=None,
@@ -61,23 +61,6 @@ def options(web: Web, site: Site) -> uvicorn.Config:
         limit_concurrency=MOST_CONNECTIONS,
         ssl_context_factory=None if tls is None else lambda _, __: tls,
     )
-
-
-def server_context(tls: WebTls) -> ssl.SSLContext:
-    """TLS 1.2 or newer. Raises ConfigurationError."""
-
-    def no_pass_phrase() -> str:
-        raise ConfigurationError(f"web.tls.key: {tls.key} is encrypted: nobody is there to type its pass phrase")
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.certificate, tls.key, password=no_pass_phrase)
-    except ssl.SSLError as error:
-        raise ConfigurationError(f"web.tls: the certificate does not fit its key: {error.reason}") from error
-    except OSError as error:
-        raise ConfigurationError(f"web.tls: cannot be read: {error.strerror}") from error
-    return context
 
 
 @contextmanager

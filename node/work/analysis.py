@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
+from pydicom.dataset import Dataset
+
 from model import Predictor
 from model.errors import DeviceOutOfMemory
 from model.types import Prediction
@@ -122,7 +124,9 @@ class Analysis:
         if study.choice.look is None or study.answer.is_known:
             return None
         prediction = self._predict(study.choice.look)
-        self._note(prediction=PredictionOutcome.of(prediction), remarks=prediction.remarks or None)
+        self._note(
+            prediction=PredictionOutcome.of(prediction, study.choice.look.slices), remarks=prediction.remarks or None
+        )
         return prediction
 
     def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:
@@ -197,7 +201,12 @@ class Analysis:
 def scanner(series: Sequence[SeriesHeaders], chosen: str | None) -> Scanner | None:
     """What made the chosen series, or the first one; None where that says nothing of itself."""
     first = next((each for each in series if each.series_instance_uid == chosen), series[0])
-    named = [_short(text(first.headers[0], keyword)) for keyword in ("Manufacturer", "ManufacturerModelName")]
+    return scanner_of(first.headers[0])
+
+
+def scanner_of(header: Dataset) -> Scanner | None:
+    """What made the image of this header; None where it says nothing of itself."""
+    named = [_short(text(header, keyword)) for keyword in ("Manufacturer", "ManufacturerModelName")]
     return Scanner(manufacturer=named[0], model=named[1]) if any(named) else None
 
 

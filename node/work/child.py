@@ -3,6 +3,7 @@
 import queue
 import signal
 import threading
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,7 +11,7 @@ from node.config import Settings
 from node.errors import ConfigurationRefused, Transient
 from node.process.hardening import CONFIGURATION_EXIT
 from node.process.spawn import ChildProcess
-from node.work.messages import Said, Task, said
+from node.work.messages import Device, Said, Task, said
 
 LONGEST_LINE_BYTES = 64 * 2**20
 ENDS_WITHIN_S = 5.0
@@ -27,6 +28,7 @@ class InferenceChild:
         """Start it. To be called from the main thread, since the child ends with the thread that made it."""
         self._process = ChildProcess(module, answers=True)
         self.started_at_s = self._process.started_at_s
+        self.device_facts: dict[str, Any] = {}  # the last that it said of its device
         self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="child-listener", daemon=True).start()
         self._process.configure(settings)
@@ -36,7 +38,10 @@ class InferenceChild:
         self._process.write(task.encoded())
 
     def hear(self, within_s: float) -> Said | None:
-        """The next thing it says; None when it says nothing in time. Raises ChildEnded, ConfigurationRefused."""
+        """The next thing it says; None when it says nothing in time, or something of its device, which is kept.
+
+        Raises ChildEnded, ConfigurationRefused.
+        """
         try:
             line = self._heard.get(timeout=within_s)
         except queue.Empty:
@@ -44,10 +49,14 @@ class InferenceChild:
         if not line:
             raise self._last_words()
         try:
-            return said.validate_json(line)
+            heard = said.validate_json(line)
         except ValidationError:
             self.kill()
             raise ChildEnded("the worker process said what nobody understands, and was killed") from None
+        if isinstance(heard, Device):
+            self.device_facts = heard.facts
+            return None
+        return heard
 
     def kill(self) -> None:
         """End it at once, whatever it does."""

@@ -6,9 +6,12 @@ that nobody foresaw: the next process starts clean, which is what a poisoned CUD
 """
 
 import os
+import select
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO
 
 import structlog
@@ -22,7 +25,7 @@ from node.logs import safe_text
 from node.process.hardening import CONFIGURATION_EXIT, die_with_parent, first_to_go, harden
 from node.retry import RETRY_FOREVER, GiveUp, decide
 from node.work.analysis import Analysis
-from node.work.messages import Failed, Line, Progress, Ready, Task
+from node.work.messages import Device, Failed, Line, Progress, Ready, Task
 from storage import DataFolder
 from storage.errors import StorageError
 
@@ -30,6 +33,7 @@ log = structlog.get_logger()
 
 CLEAN_START_EXIT = 3
 PROGRESS_EVERY_S = 0.2
+IDLE_S = 10.0  # so often the device is looked at while there is nothing to do
 
 
 def main() -> None:
@@ -49,9 +53,12 @@ def main() -> None:
         sys.exit(CONFIGURATION_EXIT)
     channel.write(ready.encoded())
     folder = DataFolder(settings.data_folder)
-    while line := sys.stdin.buffer.readline():
+    tell_device = partial(_tell_device, predictor, channel)
+    tell_device()
+    while line := _next_line(tell_device):
         answer = work_on(Task.model_validate_json(line), settings, folder, predictor, channel)
         channel.write(answer.encoded())
+        tell_device()
         if isinstance(answer, Failed) and answer.clean_start:
             sys.exit(CLEAN_START_EXIT)
 
@@ -88,7 +95,8 @@ def load(worker: Worker) -> tuple[Predictor, Ready]:
 def work_on(task: Task, settings: Settings, folder: DataFolder, predictor: Predictor, channel: BinaryIO) -> Line:
     """Analysed, or Failed with the decision what to do next."""
     structlog.contextvars.bind_contextvars(job_id=task.job_id)
-    analysis = Analysis(task, settings, folder, predictor, Teller(channel))
+    teller = Teller(channel, partial(_tell_device, predictor, channel))
+    analysis = Analysis(task, settings, folder, predictor, teller)
     try:
         return analysis.run()
     except Exception as error:  # noqa: BLE001 (the job must end in a state, whatever a library raised)
@@ -116,9 +124,10 @@ def _failed(error: Exception, task: Task, settings: Settings, analysis: Analysis
 class Teller:
     """Tells the watchdog of each new stage at once, and of its steps now and then."""
 
-    def __init__(self, channel: BinaryIO) -> None:
-        """`channel` is the watchdog's."""
+    def __init__(self, channel: BinaryIO, tell_device: Callable[[], None]) -> None:
+        """`channel` is the watchdog's; `tell_device` says there how full the device is."""
         self._channel = channel
+        self._tell_device = tell_device
         self._stage = ""
         self._told_at_s = 0.0
 
@@ -128,6 +137,25 @@ class Teller:
         if stage != self._stage or now_s - self._told_at_s >= PROGRESS_EVERY_S:
             self._stage, self._told_at_s = stage, now_s
             self._channel.write(Progress(stage=stage, done=done, of=of).encoded())
+            self._tell_device()
+
+
+def _next_line(idle: Callable[[], None]) -> bytes:
+    """The next line of standard input, b"" at its end; `idle` is called now and then while none comes.
+
+    The watchdog sends a task only when the one before is answered, so nothing waits in the buffer.
+    """
+    while not select.select([sys.stdin], [], [], IDLE_S)[0]:
+        idle()
+    return sys.stdin.buffer.readline()
+
+
+def _tell_device(predictor: Predictor, channel: BinaryIO) -> None:
+    """How full the device is; of a processor nothing is said."""
+    memory = predictor.memory
+    if memory is not None:
+        device = Device(name=memory.device, used_mib=memory.used_bytes >> 20, total_mib=memory.total_bytes >> 20)
+        channel.write(device.encoded())
 
 
 def _own_channel() -> BinaryIO:

@@ -1,7 +1,7 @@
 """What the worker's watchdog and its child say to each other: one JSON object a line.
 
     watchdog ── Settings, then Task … ──► child
-    watchdog ◄── Ready, then Progress … and Analysed or Failed for each task ── child
+    watchdog ◄── Ready, then Progress … and Analysed or Failed for each task; Device now and then ── child
 
 JSON and not pickle: the child decodes what strangers sent, and its parent must not run what it says.
 """
@@ -64,6 +64,20 @@ class Ready(Line):
     def facts(self) -> dict[str, Any]:
         """For the log and the sign of life."""
         return self.model_dump(exclude={"kind"})
+
+
+class Device(Line):
+    """The memory of the accelerator, now: of all who use it."""
+
+    kind: Literal["device"] = "device"
+    name: str
+    used_mib: int
+    total_mib: int
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the sign of life."""
+        return {f"device_{key}": value for key, value in self.model_dump(exclude={"kind"}).items()}
 
 
 class Progress(Line):
@@ -130,5 +144,5 @@ class Failed(Line):
     clean_start: bool = False
 
 
-Said = Ready | Progress | Analysed | Failed
+Said = Ready | Device | Progress | Analysed | Failed
 said: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="kind")])

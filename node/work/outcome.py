@@ -9,14 +9,14 @@ room, which never looks into theirs. It loads neither the model nor DICOM, so th
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from model.types import Prediction, SlicePrediction
+    from model.types import Prediction, Slice, SlicePrediction
     from node.series import volume
     from node.series.choice import Choice
 
@@ -29,6 +29,11 @@ def _finite(value: object) -> object:
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]  # JSON has no word for what is not finite
+
+
+def bundle_label(name: str, version: str, sha256: str) -> str:
+    """What a bundle goes by in sums and tables: short, and never that of another one."""
+    return f"{name} {version} {sha256[:12]}"
 
 
 class _Part(BaseModel):
@@ -87,6 +92,20 @@ class ModelOutcome(_Part):
     rollout_order: str
     thresholds: Mapping[str, float]
 
+    @property
+    def label(self) -> str:
+        """In one line, and short: what sums of this bundle go by."""
+        return bundle_label(self.name, self.version, self.sha256)
+
+
+class StandingOutcome(_Part):
+    """Where the probability lies among the calibration subjects of one label, as `model.types.Standing`."""
+
+    label: int
+    subjects: int
+    lower: int
+    histogram: tuple[int, ...]
+
 
 class ScopeOutcome(_Part):
     """Whether the input looked like what the model was trained on."""
@@ -99,7 +118,8 @@ class ScopeOutcome(_Part):
 class SliceOutcome(_Part):
     """The model's answer on one slice."""
 
-    position_mm: float | None  # foot to head
+    plane: Annotated[str, Field(exclude_if=lambda found: found == "axial")] = "axial"
+    position_mm: float | None  # along the axis across the plane, LPS mm
     source: str | None  # SOP Instance UID of the nearest source frame
     frame: int | None  # from 1, where that is multi-frame
     probability: float
@@ -110,12 +130,28 @@ class SliceOutcome(_Part):
         """Without pixels and heat map."""
         source = each.slice.source
         return cls(
+            plane=each.slice.plane,
             position_mm=None if each.slice.position_mm is None else round(each.slice.position_mm, 2),
             source=source.sop_instance_uid if source else None,
             frame=source.frame_number if source else None,
             probability=round(each.probability, 6),
             spread=round(each.spread, 6),
         )
+
+
+class GreyOutcome(_Part):
+    """Grey values of all slices together, 0 to 255, as the network sees them before the z-score."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, slices: "Sequence[Slice]") -> Self:
+        """Of at least one slice."""
+        pixels = [each.pixels for each in slices]
+        mean = sum(float(each.mean()) for each in pixels) / len(pixels)
+        square = sum(float(each.var()) + float(each.mean()) ** 2 for each in pixels) / len(pixels)
+        return cls(mean=round(mean, 2), deviation=round(max(0.0, square - mean**2) ** 0.5, 2))
 
 
 class PredictionOutcome(_Part):
@@ -129,10 +165,12 @@ class PredictionOutcome(_Part):
     mutual_information: Number  # nats
     band: str | None
     slices: tuple[SliceOutcome, ...]
+    standing: Annotated[tuple[StandingOutcome, ...], Field(exclude_if=lambda found: not found)] = ()
+    grey: Annotated[GreyOutcome | None, Field(exclude_if=lambda found: found is None)] = None
 
     @classmethod
-    def of(cls, prediction: "Prediction") -> Self:
-        """The numbers of a prediction."""
+    def of(cls, prediction: "Prediction", slices: "Sequence[Slice]" = ()) -> Self:
+        """The numbers of a prediction, and of the slices that it is on."""
         return cls(
             model=ModelOutcome(**{**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}),
             scope=ScopeOutcome(**{**vars(prediction.scope), "measurements": dict(prediction.scope.measurements)}),
@@ -142,6 +180,8 @@ class PredictionOutcome(_Part):
             mutual_information=prediction.mutual_information,
             band=None if prediction.band is None else str(prediction.band),
             slices=tuple(SliceOutcome.of(each) for each in prediction.slices),
+            standing=tuple(StandingOutcome(**vars(each)) for each in prediction.standing),
+            grey=GreyOutcome.of(slices) if slices else None,
         )
 
 

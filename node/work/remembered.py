@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from model import Predictor
-from model.types import Band, ModelId, Prediction, SlicePrediction
+from model.types import Band, ModelId, Prediction, SlicePrediction, Standing
 from node.report import Encoded
 from node.report.identity import derived_uid
 from node.series.choice import SeriesLook
@@ -79,6 +79,7 @@ class _Remembered(_Part):
     mutual_information: float | None
     band: Band | None
     remarks: tuple[str, ...]
+    standing: tuple[Standing, ...] = ()
 
 
 def key(look: SeriesLook, predictor: Predictor, seed: bytes, software_version: str) -> str:
@@ -101,6 +102,7 @@ def encode(prediction: Prediction, prediction_key: str, answer: str, job_id: int
         mutual_information=prediction.mutual_information,
         band=prediction.band,
         remarks=prediction.remarks,
+        standing=prediction.standing,
     )
     uid = derived_uid("result", answer, KIND)
     return Encoded(_name(prediction_key), KIND, ordinal, uid, "", "", (), content.model_dump_json().encode())

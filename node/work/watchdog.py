@@ -3,7 +3,8 @@
 The watchdog here is small, knows no torch and decodes nothing. Its child (`inference`) does the work: one that
 crashes, hangs over `job_timeout_s` or takes too much memory is killed and replaced, the attempt stays counted, and a
 job that kills its worker again and again runs out of attempts. Only the watchdog writes to the database
-(`attempt`).
+(`attempt`). Between two jobs it looks which bundle is in charge (node/charge.py): a child that serves another one gives
+way to a new one.
 """
 
 import os
@@ -17,6 +18,8 @@ from typing import Any
 
 import structlog
 
+from node import charge
+from node.charge import Charge
 from node.config import Settings
 from node.patience import StoppedWaiting, patiently
 from node.process.hardening import RestartDelay
@@ -70,6 +73,7 @@ class Watchdog:
         self._module = module
         self._delay = RestartDelay()
         self._start_at_s = 0.0
+        self._promoted: Charge | None = None
         self._child: InferenceChild | None = None
         self._bundle: Ready | None = None
         self._was_ready = False
@@ -77,7 +81,7 @@ class Watchdog:
     def run(self) -> None:
         """Work until the stop, and leave no child behind.
 
-        Raises ConfigurationRefused, and ChildEnded when not even the first child gets ready.
+        Raises ConfigurationError, ConfigurationRefused, and ChildEnded when not even the first child gets ready.
         """
         try:
             while not self._stop.is_set():
@@ -91,6 +95,7 @@ class Watchdog:
             self._end_child()
 
     def _round(self) -> None:
+        self._follow_promotions()
         child = self._ready_child()
         if child is None or self._bundle is None:
             return
@@ -107,19 +112,31 @@ class Watchdog:
             log.warning("job dropped", job_id=job.job_id, reason=str(lost))
             self._end_child()  # it still works on what nobody wants
 
+    def _follow_promotions(self) -> None:
+        """Where another bundle is in charge than the child has, its time is over: it is between two jobs."""
+        promoted = charge.of(self._settings)
+        if promoted == self._promoted:
+            return
+        self._promoted = promoted
+        if self._child is not None:
+            log.info("another bundle is in charge", bundle=str(charge.put(self._settings, promoted).worker.bundle))
+            self._end_child()
+
     def _tell(self, child: InferenceChild, bundle: Ready, **facts: Any) -> None:
-        self._heart.beat("ready", **bundle.facts, memory_mib=round(child.memory_mib), **facts)
+        device = child.device_facts
+        self._heart.beat("ready", **bundle.facts, **device, memory_mib=round(child.memory_mib), **facts)
 
     def _ready_child(self) -> InferenceChild | None:
         """The child, once it can take a task; it is started when it is time to, and heard while it loads."""
         if self._child is None and time.monotonic() >= self._start_at_s:
-            self._child = InferenceChild(self._settings, self._module)
+            self._child = InferenceChild(charge.put(self._settings, self._promoted), self._module)
         if self._child is None:
             self._heart.beat("starting", stage="waits before the worker process is started again")
             self._stop.wait(TICK_S)
             return None
         message = self._child.hear(0 if self._bundle else TICK_S)
         if isinstance(message, Ready):
+            charge.refuse_another(self._promoted, message.sha256)
             self._bundle, self._was_ready = message, True
             log.info("bundle loaded", **message.facts)
         if self._bundle is None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from node.access.users import Users
+from node.access.visitor import Role
 from node.process.heartbeat import pulse
-from node.web.users import Users
-from node.web.visitor import Role
 from storage import answers, events, queue, schema, switches, tallies
 from storage.states import AnswerState
 from tests import services, stored, viewer, web
@@ -115,6 +115,7 @@ def test_a_job_is_cancelled_and_tried_again(node: Service, browser: Browser, hom
     browser.goto(f"{home}/jobs/{job_id}/cancel")
     browser.fill("#reason", "a test")
     browser.click("button.main")
+    browser.wait("!location.pathname.endsWith('/cancel')")
     browser.goto(f"{home}/queue")
     browser.wait(f"document.querySelector('#job-{job_id} .badge').textContent === 'CANCELLED'")
     browser.click(f"#job-{job_id} summary")
@@ -172,7 +173,7 @@ def test_every_page_works_without_javascript(browser: Browser, home: str, ended:
     browser.goto(f"{home}/queue")
     browser.fill("#q", str(ended))
     browser.click("form[role=search] button")
-    browser.goto(f"{home}/queue?q={ended}")
+    browser.wait(f"location.search.includes('q={ended}')")
     assert browser.errors() == []
 
 

@@ -153,7 +153,7 @@ def test_a_readers_word_is_given_by_a_form(browser: Browser, page: str) -> None:
     browser.click("input[value=disagree]")
     browser.fill("#reason", "motion")
     browser.click(".word button")
-    assert "DISAGREE" in browser.text(".word")
+    browser.wait("document.querySelector('.word').innerText.includes('DISAGREE')")
 
 
 @pytest.mark.parametrize("width", [1400, 390])

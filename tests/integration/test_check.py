@@ -1,6 +1,7 @@
 """`neurossl check`, `version` and `health`: one line each, and an exit code that a script can use."""
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,6 +105,16 @@ def test_a_destination_whose_commitment_reports_could_not_come_in_is_a_warning(c
     found = facts(configure(destinations=[{**pacs(1)[0], "proof": "commitment"}]))
     assert found["senders"][0] == "warning"
     assert "PACS is not in listener.allow" in found["senders"][1]
+
+
+def test_a_destination_by_url_takes_connections_or_is_trouble(configure: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        url = f"http://127.0.0.1:{there.getsockname()[1]}/dicom-web"
+        by_url = {"name": "web", "ae_title": "WEB", "url": url}
+        assert facts(configure(destinations=[by_url]))["destination web"] == ("ok", f"{url} takes connections")
+        without = {**by_url, "authentication": "basic", "secret": "env:NOBODY_SET_THIS"}
+        assert "there is no secret" in facts(configure(destinations=[without]))["destination web"][1]
+    assert facts(configure(destinations=[by_url]))["destination web"][0] == "trouble"
 
 
 def test_a_wrong_configuration_is_one_line_of_trouble_for_each_error(configure: Any) -> None:

@@ -148,7 +148,9 @@ def test_a_destination_without_room_gets_the_same_results_later_in_the_same_orde
     with destination(lambda uid: next(answers, 0x0000)) as pacs:
         carry(courier(db, pacs.port), db, job, JobState.DONE)
     assert pacs.uids == [each.sop_instance_uid for each in outbox.results_of_job(db, job.job_id)]
-    assert [each.attempt for each in outbox.of_job(db, job.job_id)] == [1, 3, 1, 1]
+    first, refused, *others = (each.attempt for each in outbox.of_job(db, job.job_id))
+    assert (first, others) == (1, [1, 1])
+    assert refused >= 3  # more where it was due again while the association lasted: its turn is with the next one
 
 
 @pytest.mark.parametrize("status", [0x0111, 0xB000, 0xB006, 0xB007])
@@ -187,7 +189,9 @@ def test_a_destination_that_takes_no_captures_gets_the_report_without_a_long_wai
     with destination(classes=(ComprehensiveSRStorage,)) as pacs:
         failed = carry(courier(db, pacs.port), db, job, JobState.FAILED)
     assert states(db, job) == [REFUSED] * CAPTURES + [SENT]
-    assert [each.attempt for each in outbox.of_job(db, job.job_id)] == [3, 1, 1, 1]
+    first, *others = (each.attempt for each in outbox.of_job(db, job.job_id))
+    assert others == [1, 1, 1]
+    assert first >= 3  # more where it was due again while the association lasted
     assert SecondaryCaptureImageStorage in failed.reason
 
 

@@ -12,12 +12,14 @@ from node.config import DeliverySettings, Hl7Receiver, Settings
 from node.deliver.courier import Courier
 from node.hl7.receiver import ByHl7
 from node.observe import jobs as job_facts
+from node.observe.audit import Trail
 from node.service.housekeeping import retract
+from node.service.witness import Telling
 from storage import Database, answers, outbox, queue, retraction
 from storage.outbox import NewDelivery
 from storage.records import Job
 from storage.states import AnswerKind, DeliveryState, JobState
-from tests import mllp, stored
+from tests import audit, mllp, stored
 from tests.certificates import site
 from tests.destination import wait_until
 from tests.integration.test_delivery import CAPTURES, _encoded, now
@@ -130,6 +132,21 @@ def test_a_receiver_that_is_down_gets_the_results_in_order_once_it_is_up(db: Dat
     assert len(set(ris.control_ids)) == 2
     line.retract()
     assert retraction.untold(db, ["ris"]) == []
+
+
+def test_the_audit_trail_hears_whom_a_result_was_told_and_whether_it_was_taken(db: Database, tmp_path: Path) -> None:
+    job, file = reported(db), tmp_path / "audit.log"
+    configured = Settings(data_folder=stored.folder(db).root, audit={"transport": "file", "file": file})
+    with mllp.receiver("AE", "AA") as ris, Trail(configured, "office") as trail:
+        line = Line(db, ris.port, receiving_facility="HOSPITAL", receiving_application="RIS")
+        line.courier.witness = Telling(trail, line.receiver)
+        line.carry(job, JobState.DONE)
+    told = [audit.checked(audit.parsed(each)["body"]) for each in file.read_bytes().splitlines()]
+    assert [(audit.user(each), audit.study(each)) for each in told] == [("|NEUROSSL", "1.2.3")] * 2
+    text = file.read_text()
+    assert text.count('EventOutcomeIndicator="4"') == text.count('EventOutcomeIndicator="0"') == 1
+    assert text.count("HOSPITAL|RIS") == 2
+    assert "Muster" not in text
 
 
 def test_a_withdrawal_is_told_once_and_the_job_ends_again(db: Database) -> None:

@@ -228,7 +228,7 @@ def test_everything_about_a_job_is_shown(db: Database, config: Path) -> None:
 def test_everything_about_a_job_as_json_is_complete(db: Database, config: Path) -> None:
     job_id = a_reported_job(db)
     found = asked(config, "show", str(job_id))
-    assert set(found) == {"job", "study", "outcome", "answers", "results", "deliveries", "events"}
+    assert set(found) == {"job", "study", "outcome", "verdict", "answers", "results", "deliveries", "events"}
     assert [(each["kind"], each["state"]) for each in found["answers"]] == [("result", "standing")]
     assert found["outcome"] == {**OUTCOME, "version": 1}
     assert found["study"]["instances"] == 1

@@ -58,7 +58,8 @@ def test_the_bundle_carries_everything_that_made_it(finished: Path) -> None:
     calibration = json.loads((finished / "run" / "calibration.json").read_text())
     assert bundle.manifest.trained
     assert bundle.manifest.temperature == pytest.approx(calibration["temperature"], abs=1e-6)
-    assert bundle.manifest.thresholds.model_dump() == calibration["thresholds"]
+    assert bundle.manifest.conformal is not None
+    assert bundle.manifest.conformal.model_dump(mode="json") == calibration["conformal"]
     assert json.loads(bundle.manifest.provenance["recipe"])["seed"] == training_data.TINY.seed
     assert json.loads(bundle.manifest.provenance["data"])["subjects"] == 20
     weights = load_file(finished / "run" / "bundle" / "weights.safetensors")
@@ -140,6 +141,22 @@ def test_a_wrong_label_is_fatal_and_names_its_row(tmp_path: Path) -> None:
     result = run("data", table, "--cache", tmp_path / "cache", fails=True)
     assert "labels.csv: row 4: label_demented is 'yes'" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_bundle_of_several_planes_is_trained_calibrated_and_measured_by_the_planes_that_it_reads(
+    finished: Path, tmp_path: Path
+) -> None:
+    options = ("--recipe", f"{RECIPES}:PLANES", "--cache", tmp_path / "cache", "--device", "cpu")
+    run("train", finished / "data", "--out", tmp_path / "run", *options)
+    calibration = json.loads((tmp_path / "run" / "calibration.json").read_text())
+    manifest = Bundle.load(tmp_path / "run" / "bundle").manifest
+    assert manifest.preprocessing.weights == calibration["weights"]
+    assert sum(calibration["weights"].values()) == pytest.approx(1)
+    labelled = ("--labels", finished / "data" / "labels.csv", "--images", finished / "data", "--device", "cpu")
+    told = json.loads(run("evaluate", "--bundle", tmp_path / "run" / "bundle", *labelled, "--json").stdout)
+    assert (told["planes"], told["slices"]) == (["axial", "coronal"], 39)  # of the 40 one is damaged
+    card = (tmp_path / "run" / "bundle" / "CARD.md").read_text()
+    assert "Of the axial and coronal slices, because those are what the node reads." in card
 
 
 def test_a_second_run_into_the_same_folder_is_refused(finished: Path) -> None:

@@ -1,12 +1,13 @@
 """Two machines under torchrun learn what one process learns, also when one of them dies and both begin again."""
 
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from model.training import crossval, datasets, pipeline, sources
 from model.training.crossval import Plan
 from model.training.evaluate import evaluate
 from model.training.hardware import start
-from tests import training_data
+from tests import peers, training_data
 from tests.training_data import TOGETHER
 
 pytestmark = pytest.mark.slow
@@ -27,13 +28,19 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def machines(command: Sequence[str]) -> list[subprocess.Popen[str]]:
-    """The command under torchrun on two machines, which are two agents with a process each on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    common = [*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
-    lines = [[*common, "--node-rank", str(rank), *command] for rank in range(2)]
-    return [subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for line in lines]
+@contextmanager
+def machines(count: int, processes: int, command: Sequence[str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """The command under torchrun on so many machines, which are agents on loopback; none is left behind."""
+    where = ["--nnodes", str(count), "--nproc-per-node", str(processes)]
+    where += ["--master-addr", "127.0.0.1", "--master-port", str(peers.free_port())]  # never by the machine's name
+    lines = [[*TORCHRUN, *where, "--node-rank", str(rank), *command] for rank in range(count)]
+    agents = [subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for line in lines]
+    try:
+        yield agents
+    finally:
+        for agent in agents:
+            agent.terminate()  # which ends what it started
+            agent.communicate(timeout=60)
 
 
 def kill_child(agent: int) -> None:
@@ -44,7 +51,7 @@ def kill_child(agent: int) -> None:
 
 def metrics(run: Path) -> dict[str, float]:
     found = pipeline.calibrated(run)
-    told = evaluate(pipeline.out_of_fold(run), found.temperature, found.thresholds).to_dict()
+    told = evaluate(pipeline.out_of_fold(run), found.temperature, found.conformal).to_dict()
     return {name: each["value"] for name, each in told["by_slice"].items()}
 
 
@@ -53,17 +60,17 @@ def test_two_machines_learn_what_one_process_learns_also_when_one_died(tmp_path:
     training_data.table(data, [0, 1] * 6)
     options = ["--recipe", f"{training_data.__file__}:TOGETHER", "--cache", str(cache), "--device", "cpu"]
     command = ["-m", "node", "model", "crossval", str(data), *options, "--out", str(two)]
-    agents = machines(command)
-    while not (two / "fold_0" / "checkpoint.pt").exists() and all(each.poll() is None for each in agents):
-        time.sleep(0.05)
-    kill_child(agents[1].pid)
-    said = [each.communicate(timeout=100)[1] for each in agents]
-    assert 0 not in [each.returncode for each in agents], said
-    again = [*TORCHRUN, "--standalone", "--nproc-per-node", "2", *command, "--resume"]
-    with subprocess.Popen(again, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as resumed:
+    with machines(2, 1, command) as agents:
+        while not (two / "fold_0" / "checkpoint.pt").exists() and all(each.poll() is None for each in agents):
+            time.sleep(0.05)
+        kill_child(agents[1].pid)
+        said = [each.communicate(timeout=100)[1] for each in agents]
+        assert 0 not in [each.returncode for each in agents], said
+    with machines(1, 2, [*command, "--resume"]) as (resumed,):
         slices = datasets.load(sources.find(data), TOGETHER.preprocessing, cache).slices
         crossval.crossvalidate(Plan(start("cpu"), TOGETHER, one), slices)
-        assert resumed.wait(timeout=100) == 0
+        said = [resumed.communicate(timeout=100)[1]]
+        assert resumed.returncode == 0, said
 
     assert (two / "folds.json").read_bytes() == (one / "folds.json").read_bytes()
     for name in ("fold_0", "fold_1"):
@@ -71,4 +78,5 @@ def test_two_machines_learn_what_one_process_learns_also_when_one_died(tmp_path:
         for parameter, value in expected.items():
             np.testing.assert_allclose(learnt[parameter], value, atol=TOLERANCE, err_msg=f"{name}: {parameter}")
     np.testing.assert_allclose(pipeline.out_of_fold(two).logits, pipeline.out_of_fold(one).logits, atol=TOLERANCE)
+    shutil.copy(two / "recipe.json", one)  # which the command writes
     assert metrics(two) == pytest.approx(metrics(one), abs=TOLERANCE)

@@ -10,14 +10,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from node.access.users import Users
+from node.access.visitor import Role
+from node.certificates import pages_context
 from node.config_web import Web, WebTls
 from node.errors import ConfigurationError
 from node.process.heartbeat import pulse
-from node.web.server import listening, server_context
-from node.web.users import Users
-from node.web.visitor import Role
+from node.web.server import listening
 from storage import Database, DataFolder
-from tests import certificates, web
+from tests import certificates, peers, web
 from tests.destination import wait_until
 
 pytestmark = pytest.mark.slow
@@ -42,9 +43,9 @@ def test_pages_go_over_tls_with_the_certificate_of_the_node(folder: DataFolder, 
 def test_a_certificate_without_its_key_and_a_taken_port_are_said(tmp_path: Path) -> None:
     node, peer = certificates.site(tmp_path)
     with pytest.raises(ConfigurationError, match=r"web\.tls"):
-        server_context(WebTls(certificate=node.certificate, key=peer.key))
+        pages_context(WebTls(certificate=node.certificate, key=peer.key))
     with pytest.raises(ConfigurationError, match=r"web\.tls"):
-        server_context(WebTls(certificate=tmp_path / "nowhere.pem", key=node.key))
+        pages_context(WebTls(certificate=tmp_path / "nowhere.pem", key=node.key))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"web\.port.*{port}"), listening(Web(port=port)):
@@ -68,7 +69,7 @@ def test_the_pages_run_alone_and_users_are_made_on_the_command_line(tmp_path: Pa
     assert user.role is Role.OPERATE
 
     line = [sys.executable, "-P", "-m", "node", "web", "--config", str(config)]
-    with subprocess.Popen(line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with peers.process(line, tmp_path / "web.log") as process:
         wait_until(lambda: bool((sign := pulse(data / "locks", "web")) and sign.state == "ready"), "the pages", 60)
         sign = pulse(data / "locks", "web")
         assert sign is not None
@@ -76,5 +77,4 @@ def test_the_pages_run_alone_and_users_are_made_on_the_command_line(tmp_path: Pa
         assert answer.headers["location"] == "/login?next=%2Fqueue"
         process.terminate()
         assert process.wait(30) == 0
-        assert process.stderr is not None
-        assert "error" not in process.stderr.read()
+    assert "error" not in (tmp_path / "web.log").read_text()

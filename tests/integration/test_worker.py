@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from node import charge
+from node.charge import ModelAt
 from node.config import Destination, Settings
 from node.errors import ConfigurationRefused
 from node.process.heartbeat import Heartbeat, pulse
 from node.process.role import ProcessRole
 from node.work.child import ChildEnded
-from node.work.messages import Analysed, Failed, Line, Outgoing, Progress, Ready
+from node.work.messages import Analysed, Device, Failed, Line, Outgoing, Progress, Ready
 from node.work.watchdog import Watchdog, work
 from storage import Database, outbox, queue
 from storage.answers import NewAnswer
@@ -135,6 +137,19 @@ def test_a_job_ends_with_its_outcome_and_deliveries(bench: Bench, db: Database) 
     assert (delivery.destination, delivery.proof) == ("pacs", "find")
 
 
+def test_what_a_child_says_of_its_device_is_in_the_sign_of_life(bench: Bench, db: Database) -> None:
+    job = job_of(db)
+    device = Device(name="A Card", used_mib=3000, total_mib=80_000)
+    bench.start(f"say({device.encoded().decode().strip()!r})\nsay(done)")
+    assert bench.ended(job, JobState.DONE).attempt == 1
+
+    def memory() -> tuple[Any, ...]:
+        sign = pulse(stored.folder(db).path("locks"), "worker-1")
+        return tuple(sign.facts.get(f"device_{key}") for key in ("name", "used_mib", "total_mib")) if sign else ()
+
+    wait_until(lambda: memory() == ("A Card", 3000, 80_000), "the memory of the device", 10)
+
+
 def test_a_job_that_kills_its_worker_is_given_up_and_the_next_one_is_done(bench: Bench, db: Database) -> None:
     poison, healthy = job_of(db, "1.2.1"), job_of(db, "1.2.2")
     bench.start(f"if job == {poison.job_id}: os.kill(os.getpid(), signal.SIGKILL)\nsay(done)")
@@ -186,6 +201,34 @@ def test_a_full_disk_costs_a_job_neither_attempts_nor_time(bench: Bench, db: Dat
     bench.start(code, job_timeout_s=1.2)
     wait_until(lambda: "disk full" in bench.stage, "the stage to say so")
     assert bench.ended(job, JobState.DONE).attempt == 1
+
+
+def promoted(db: Database, sha256: str) -> None:
+    folder = stored.folder(db).root
+    settings = Settings(data_folder=folder)
+    charge.promote(settings, ModelAt(folder / "new", sha256), ModelAt(folder, "1" * 64), "uid 0", "a report", now())
+
+
+def test_a_promotion_meets_a_running_job_after_its_end_and_the_next_one_with_the_new_bundle(
+    bench: Bench, db: Database
+) -> None:
+    job = job_of(db)
+    bench.start("if job == 1: say(progress); time.sleep(1)\nsay(done)")
+    wait_until(lambda: bench.stage == "predicts", "the job to be worked on")
+    promoted(db, READY.sha256)
+    other = job_of(db, "1.2.4")
+    assert bench.ended(other, JobState.DONE).attempt == 1
+    assert queue.get(db, job.job_id).attempt == 1
+    assert len(bench.children) == 2
+
+
+def test_what_took_the_place_of_a_promoted_bundle_is_not_served(bench: Bench, db: Database) -> None:
+    promoted(db, "2" * 64)
+    job = job_of(db)
+    bench.start("say(done)")
+    wait_until(lambda: bench.error is not None, "the refusal")
+    assert "is not the bundle that was promoted" in str(bench.error)
+    assert queue.get(db, job.job_id).state is JobState.QUEUED
 
 
 def test_a_cancelled_job_is_dropped_and_the_next_one_is_done(bench: Bench, db: Database) -> None:

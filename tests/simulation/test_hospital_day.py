@@ -18,7 +18,7 @@ from storage.states import AnswerKind
 from tests.exam import Hospital, Name
 
 EXAM: tuple[tuple[str, int], ...] = (("localizer", 3), ("best", 4), ("second", 3), ("t2", 4))
-STUDIES = 4  # of each pattern
+STUDIES = 2  # of each pattern
 LOOK_EVERY_S = 2.0
 OPEN_S = 1.5 * 3600  # within which the exams begin
 
@@ -193,7 +193,7 @@ def pass_time(hospital: Hospital, until_s: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
 def test_a_hospital_day_has_one_answer_for_each_exam(capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(7)
     plans: dict[str, list[Coming]] = {}

@@ -8,7 +8,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from tests.soak.run import soak
+from tests.soak.run import Plan, soak
 
 MOST_STUDIES = 1000
 STUDY_BYTES = 4 * 1024 * 1024  # instances and results
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="what is sent and what goes wrong follow from it (1)")
     parser.add_argument("--every", type=float, default=4, help="seconds between two studies of each of two senders (4)")
     parser.add_argument("--pause", type=float, default=4, help="seconds between two troubles (4)")
+    parser.add_argument("--rest", type=float, default=300, help="seconds in which all then has to end (300)")
     options = parser.parse_args()
     seconds = options.hours * 3600 or options.seconds
     every_s = max(options.every, 2 * seconds / MOST_STUDIES)
@@ -30,7 +31,8 @@ def main() -> int:
         return code
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder, disk = Path(name), os.environ.get(ALONE)
-        found = soak(folder, Path(disk) if disk else None, seconds, options.seed, every_s, options.pause)
+        plan = Plan(seconds, every_s, options.pause, options.rest, options.seed)
+        found = soak(folder, Path(disk) if disk else None, plan)
     print(f"soak of {timedelta(seconds=round(seconds))}, seed {options.seed}\n{found}")  # noqa: T201
     return 1 if found.broken else 0
 

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -66,7 +65,6 @@ class Trouble:
             name = self._random.choices(tuple(ACTS), [weight for _, weight in ACTS.values()])[0]
             ACTS[name][0](self)
             self.counts[name] += 1
-            self.keep_running()
         self._clock.set_forward(timedelta())
 
     def kill(self) -> None:
@@ -79,14 +77,6 @@ class Trouble:
             with suppress(AssertionError, ValueError, ProcessLookupError):  # it is not there at the moment
                 if (pid := self._node.pid(role)) in _descendants(self._node.process.pid):
                     os.kill(pid, signal.SIGKILL)
-        self.keep_running()
-
-    def keep_running(self) -> None:
-        """As systemd does."""
-        assert self._node.process is not None
-        with suppress(subprocess.TimeoutExpired):
-            self._node.process.wait(0.2)
-            self._node.start(ready=False)
 
     def set_clock(self) -> None:
         self._clock.set_forward(self._random.choice(CLOCKS))

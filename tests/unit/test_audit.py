@@ -39,6 +39,7 @@ EVENTS = {
     "received": (audit_message.received(US, PACS, HOST, STUDY, {MR: 48}), "110104", ""),
     "sending": (audit_message.sending_begins(US, PACS, "pacs.example", STUDY, {MR: 3}), "110102", ""),
     "sent": (audit_message.sent(US, PACS, HOST, STUDY, {MR: 2}, complete=False), "110104", ""),
+    "told": (audit_message.exported("|NEUROSSL", "HIS|RIS", HOST, STUDY), "110106", ""),
     "deleted": (audit_message.study_deleted(US, STUDY), "110105", ""),
     "tried again": (audit_message.operated(US, "uid 0", STUDY, "retry"), "110103", ""),
     "held up": (audit_message.held_up(US, "uid 0", "intake on", "a new disk"), "110113", "110131"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import Database, DataFolder, backup, files, instances, outbox, queue
+from storage import Database, DataFolder, accessions, backup, files, instances, outbox, queue
+from storage.accessions import KEY_FILE
 from storage.errors import BackupUnusable, FolderInUse, StorageError
 from tests import stored
 from tests.stored import NOW, STUDY
@@ -58,6 +59,27 @@ def test_restored_into_an_empty_folder_it_is_what_it_was(made: Path, folder: Dat
         for each in instances.of_study(db, STUDY):
             files.verify(new, each.path, each.sha256)
     assert {path.stat().st_mode & 0o077 for path in new.root.rglob("*")} == {0}
+
+
+def test_the_key_of_the_accession_numbers_goes_with_it(made: Path, db: Database, folder: DataFolder) -> None:
+    assert not (made / KEY_FILE).exists(), "no number came, so there is no key"
+    found = accessions.keyed_hash(folder, "A-17")
+    again = made.parent / "again"
+    backup.back_up(folder, again, NOW)
+    assert (again / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    new = DataFolder(made.parent / "new")
+    backup.restore(again, new)
+    assert accessions.keyed_hash(new, "A-17") == found
+    (again / KEY_FILE).write_bytes(b"x" * 32)
+    with pytest.raises(BackupUnusable, match=KEY_FILE):
+        backup.check(again)
+
+
+def test_a_backup_from_before_there_was_a_key_in_it_is_whole(made: Path) -> None:
+    manifest = json.loads((made / backup.MANIFEST).read_text())
+    del manifest["key_sha256"]
+    (made / backup.MANIFEST).write_text(json.dumps(manifest))
+    assert backup.check(made).key_sha256 == ""
 
 
 def test_files_of_the_same_disk_are_links_and_others_are_copies(

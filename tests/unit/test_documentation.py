@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from node.cli import app
 from node.config import Archive, Destination, Settings
+from node.config_dicomweb import DicomWeb
 from node.config_telling import Hl7Receiver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,9 +85,10 @@ def test_every_section_and_every_key_of_the_settings_is_in_the_table_and_no_othe
         for name, field in Settings.model_fields.items()
         if isinstance(kind := field.annotation, type) and issubclass(kind, BaseModel)
     }
-    top = Settings.model_fields.keys() - sections.keys() - {"destinations", "archive", "hl7"}
+    top = Settings.model_fields.keys() - sections.keys() - {"destinations", "archive", "dicomweb", "hl7"}
     expected = {"(top)": top, **sections, "destinations": set(Destination.model_fields)}
     expected["archive"] = set(Archive.model_fields)
+    expected["dicomweb"] = set(DicomWeb.model_fields)
     expected["hl7"] = set(Hl7Receiver.model_fields)
     table = {section: keys for section, keys in configuration_table().items() if section in expected}
     assert table == expected

@@ -108,6 +108,7 @@ def test_a_result_says_what_it_is_of_whom_and_how_sure() -> None:
     assert found["386136009"] == ("4.10", "P")
     assert found["DECISION_BAND"] == ("HIGH_LIKELIHOOD^high likelihood^99NEUROSSL", "P")
     assert "RESEARCH USE ONLY" in found["121106"][0]
+    assert "Calibrated probability 83 %, SD 4.1 %: " in found["121106"][0]
     assert found["110180"][0] == "1.2.3"
     assert message.unescape(found["LINK"][0]) == "https://pacs/?a=A2025-0314&s=1.2.3"
     assert [str(each(1)) for each in message.segments("OBX")] == [str(number) for number in range(1, 9)]

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.config import AllowedPeer, Destination, Listener, Settings
 from node.observe import metrics, tally
+from node.process.heartbeat import Heartbeat
 from storage import Database, outbox, switches, tallies
 from storage.answers import NewAnswer
 from storage.records import SwitchName
@@ -79,6 +80,20 @@ def test_the_numbers_say_what_happened(db: Database) -> None:
     assert {name: found.get(name) for name in expected} == expected
     assert found['neurossl_oldest_job_seconds{state="reported"}'] > 0
     assert found['neurossl_peer_silent_seconds{peer="MODALITY"}'] > 0
+
+
+def test_the_memory_of_an_accelerator_is_told_and_that_of_a_processor_is_the_machines(db: Database) -> None:
+    locks = stored.folder(db).path("locks")
+    card = {"device_name": "A Card", "device_used_mib": 3, "device_total_mib": 80}
+    with Heartbeat(locks, "worker-1") as first, Heartbeat(locks, "worker-2") as second:
+        first.beat("ready", bundle="demo", device="cuda:0", **card)
+        second.beat("ready", bundle="demo", device="cpu", memory_mib=5)
+        found = {name: value for name, value in numbers(db).items() if "device_memory" in name}
+    where = '{device="cuda:0",worker="worker-1"}'
+    assert found == {
+        f"neurossl_device_memory_used_bytes{where}": 3 * 2**20,
+        f"neurossl_device_memory_bytes{where}": 80 * 2**20,
+    }
 
 
 def test_the_sums_survive_a_restart_and_retention(db: Database) -> None:

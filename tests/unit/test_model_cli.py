@@ -122,6 +122,9 @@ def test_the_demonstration_bundle_is_written_out_once(tmp_path: Path) -> None:
     assert Bundle.load(tmp_path / "new").manifest.trained
     assert neurossl("model", "demonstration", "new", cwd=tmp_path).exit_code == 2
     assert neurossl("model", "demonstration", "new", "--force", cwd=tmp_path).exit_code == 0
+    done = neurossl("model", "demonstration", "new", "--brain", "deepbet", "--force", cwd=tmp_path)
+    assert (done.exit_code, Bundle.load(tmp_path / "new").manifest.preprocessing.brain) == (0, "deepbet")
+    assert neurossl("model", "demonstration", "other", "--brain", "none at all", cwd=tmp_path).exit_code == 2
     (tmp_path / "file").write_text("")
     done = neurossl("model", "demonstration", "file", cwd=tmp_path)
     assert done.exit_code == 2

@@ -162,7 +162,9 @@ def test_a_cuda_device_beyond_the_last_one_is_named(monkeypatch: pytest.MonkeyPa
         torch_device("cuda:2")
 
 
-@pytest.mark.parametrize(("device", "precision"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "float16")])
+@pytest.mark.parametrize(
+    ("device", "precision"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "float16"), ("cpu", "tf32")]
+)
 def test_what_cannot_be_computed_is_refused_by_name(device: str, precision: str) -> None:
     with pytest.raises(DeviceError):
         choose(bundles.bundle(), device, precision)
@@ -247,7 +249,7 @@ def test_the_cpu_worker_needs_no_torch() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("precision", engines.PRECISIONS)
 def test_cuda_answers_as_the_cpu_does(precision: str) -> None:
     bundle, images = bundles.bundle(bundles.FULL_FIELD), normalise(bundles.pixels(37, 224))
     exact = answer(OpenVinoEngine(bundle), bundle, images)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.access.secrets import secret
 from node.config import Settings
 from node.config_telling import Notifications, WebhookChannel
 from node.errors import ConfigurationError
@@ -15,7 +16,6 @@ from node.notify import watch
 from node.notify.ledger import Ledger
 from node.notify.notice import message, notice
 from node.notify.post import Pauses, Post, due, is_quiet
-from node.notify.secrets import secret
 from node.notify.watch import Facts
 from node.notify.ways import Untold
 from node.observe.support import without_secrets
@@ -61,13 +61,7 @@ def test_a_destination_is_told_once_when_it_is_down_and_once_when_it_is_back() -
     ]
 
 
-def test_a_sender_is_silent_by_its_own_habit_and_only_with_one() -> None:
-    daily = [NOW - timedelta(hours=30) - timedelta(hours=24 * number) for number in range(12)]
-    assert watch.silence_s(daily, NOW, 3600) is None  # it often pauses for a day
-    assert watch.silence_s(daily, NOW + timedelta(hours=7), 3600) == 37 * 3600
-    assert watch.silence_s(daily, NOW + timedelta(hours=7), 40 * 3600) is None
-    assert watch.silence_s(daily, NOW + timedelta(days=9), 0) is None
-    assert watch.silence_s(daily[:5], NOW + timedelta(days=90), 3600) is None
+def test_a_sender_that_is_silent_is_told_once_and_when_it_sends_again() -> None:
     looks = [facts(silent={"MR1": 37 * 3600.0}), facts(silent={"MR1": 38 * 3600.0}), facts(silent={"MR1": None})]
     assert told(told_nothing(), *looks) == [
         "Sender MR1 has sent nothing for 37 h, longer than is its habit.",
@@ -90,9 +84,9 @@ def test_a_certificate_is_told_a_month_and_a_week_before_its_end_and_after_it() 
     days = (0, 69, 71, 72, 94, 95, 101, 102)
     looks = [facts(now=NOW + timedelta(days=day), certificates={"listener.tls": end}) for day in days]
     assert told(told_nothing(), *looks) == [
-        "The certificate of listener.tls ends on 2026-07-07, in 29 days.",
-        "The certificate of listener.tls ends on 2026-07-07, in 6 days.",
-        "The certificate of listener.tls ended on 2026-07-07.",
+        "The certificate in listener.tls ends on 2026-07-07, in 29 days.",
+        "The certificate in listener.tls ends on 2026-07-07, in 6 days.",
+        "The certificate in listener.tls ended on 2026-07-07.",
     ]
     renewed = facts(certificates={"listener.tls": end})
     assert told({**told_nothing(), "conditions": {"certificate listener.tls": "soon"}}, renewed) == []

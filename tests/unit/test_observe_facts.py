@@ -1,8 +1,7 @@
 """Facts about peers, the node, a study and statistics, as every reader gets them; and what an operator does."""
 
-import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from node.config import AllowedPeer, Destination, Listener, Settings
 from node.dicom.header import Header
 from node.dicom.received import Receipt
-from node.observe import certificates, peers, state, statistics, study, tally
+from node.observe import peers, state, statistics, study, tally
 from node.observe.actions import Operator
 from node.observe.audit import Trail
 from node.process.heartbeat import Heartbeat
@@ -21,7 +20,6 @@ from storage.errors import InvalidTransition, NotFound
 from storage.records import Job, SwitchName, Tally, Word
 from storage.states import AnswerKind, JobState
 from tests import outcomes, stored
-from tests.certificates import site
 from tests.stored import NOW, STUDY, after
 
 DAY_S = 86400.0
@@ -117,8 +115,12 @@ def test_peers_are_counted_by_the_listener_and_shown_by_day_and_week(db: Databas
         NOW,
         ["10.1.0.2"],
     )
-    assert (modality.received_at, modality.silent_s, modality.refused_instances_week) == (NOW, 60, {"no room": 1})
-    assert (spare.is_known, spare.seen_at, spare.is_silent) == (True, None, False)
+    assert (modality.received_at, modality.silence.lasts_s, modality.refused_instances_week) == (
+        NOW,
+        60,
+        {"no room": 1},
+    )
+    assert (spare.is_known, spare.seen_at, spare.silence.is_over_limit) == (True, None, False)
     assert (evil.is_known, evil.refused_week) == (False, {"calling AE title not recognized": 1})
     assert pages.matching(db, "", "") == []
     assert stored.rows(db, pages.accessions)[0][0] == STUDY
@@ -153,20 +155,30 @@ def stored_nothing() -> None:
     raise DatabaseBusy("held by another")
 
 
-def test_a_sender_is_silent_against_its_own_habit_and_not_before_that_is_known(db: Database) -> None:
-    def sender(now: datetime) -> peers.Sender:
-        return peers.of_peers(SETTINGS, stored.folder(db), db, now).senders[0]
+def test_a_sender_of_the_settings_shows_its_habit_and_a_stranger_has_none(db: Database) -> None:
+    for day in range(10):
+        for title in ("MODALITY", "STRANGER"):
+            one = [("received_instances", {"peer": title, "host": "a"}, 1.0)]
+            tallies.add(db, one, after(DAY_S * day))
+    found = {each.ae_title: each for each in peers.of_peers(SETTINGS, stored.folder(db), db, after(12 * DAY_S)).senders}
+    assert found["MODALITY"].silence.is_over_limit
+    assert not found["STRANGER"].silence.is_over_limit
+    assert found["SPARE"].silence.lasts_s is None
 
-    one = [("received_instances", {"peer": "MODALITY", "host": "a"}, 1.0)]
-    for hour in range(0, 24 * 6, 24):  # once a day
-        tallies.add(db, one, after(3600 * hour))
-    assert sender(after(24 * 3600 * 6)).longest_pause_s is None
-    for hour in (24 * 6, 24 * 7, 24 * 10):  # and then once after three days
-        tallies.add(db, one, after(3600 * hour))
-    last = after(3600 * 24 * 10)
-    assert sender(last).longest_pause_s == 73 * 3600
-    assert not sender(last + timedelta(hours=72)).is_silent
-    assert sender(last + timedelta(hours=74)).is_silent
+
+def test_a_destination_shows_when_it_last_answered_an_echo(db: Database) -> None:
+    def echo() -> peers.Echo:
+        return peers.of_peers(SETTINGS, stored.folder(db), db, after(300)).receivers[0].echo
+
+    assert (echo(), echo().is_answered) == (peers.Echo(), None)
+    pacs = {"destination": "pacs"}
+    tallies.add(db, [("destination_echoes", {**pacs, "outcome": "answered"}, 1)], after(10))
+    tallies.measure(db, "destination_echo_s", pacs, 0.012, after(10))
+    assert (echo().answered_at, echo().took_s, echo().is_answered) == (after(10), 0.012, True)
+    tallies.add(db, [("destination_echoes", {**pacs, "outcome": "unanswered"}, 1)], after(20))
+    with Heartbeat(stored.folder(db).path("locks"), "office") as heart:
+        heart.beat("ready", destinations={}, echoes={"pacs": "no connection"})
+        assert (echo().answered_at, echo().trouble, echo().is_answered) == (after(10), "no connection", False)
 
 
 def test_a_destination_shows_its_backlog_what_it_took_and_its_trouble(db: Database) -> None:
@@ -290,30 +302,6 @@ def test_the_node_says_what_it_is_made_of_what_is_late_and_what_is_held_up(db: D
     assert found.disk.total_bytes > found.disk.free_bytes > 0
     assert found.database_bytes > 0
     assert "torch" in found.versions
-
-
-def test_the_end_of_a_certificate_is_what_openssl_says(tmp_path: Path) -> None:
-    node, _ = site(tmp_path)
-    settings = Settings(listener=Listener(tls=node))
-    for found in certificates.of_settings(settings, datetime.now(UTC)):
-        told = subprocess.run(
-            ["openssl", "x509", "-in", found.file, "-noout", "-enddate", "-dateopt", "iso_8601"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        assert found.not_after is not None
-        assert told.strip() == f"notAfter={found.not_after:%Y-%m-%d %H:%M:%S}Z"
-        assert found.days_left is not None
-        assert found.days_left > 1
-
-
-def test_a_file_that_is_no_certificate_says_so(tmp_path: Path) -> None:
-    node, _ = site(tmp_path)
-    node.certificate.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    node.authorities.unlink()
-    found = certificates.of_settings(Settings(listener=Listener(tls=node)), NOW)
-    assert [(each.not_after, each.trouble[:14]) for each in found] == [(None, "cannot be read")] * 2
 
 
 def test_the_folder_of_data_is_needed_for_a_key(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from scipy import ndimage
 
+from model.bands import Conformal
 from model.types import Band, Prediction, Slice, SlicePrediction
 from node import verdict
 from node.report import curve, drawing, overlay, summary
@@ -271,6 +272,29 @@ def test_a_band_too_narrow_for_its_name_has_none(monkeypatch: pytest.MonkeyPatch
     said = words_of(reports.prediction(SERIES, model=replace(reports.MODEL, thresholds=narrow)), monkeypatch)
     assert "indeterminate" not in said
     assert {"no significant changes", "high likelihood"} <= set(said)
+
+
+@pytest.mark.parametrize("probability", [0.07, 0.93])
+def test_the_calibration_subjects_stand_under_the_line_with_a_mark_where_this_study_is(
+    probability: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = [0.04] * 10 + [0.28] * 10, [0.74] * 20
+    sets = Conformal.of(0.9, low, high)
+    page = summary.picture(reports.conformal(sets, probability), "meaning")
+    assert page.shape == (1024 + summary.STANDING + 14, 1024, 3)
+
+    def columns(row: int, colour: drawing.Colour) -> NDArray[np.intp]:
+        return np.flatnonzero((page[row, 300:] == colour).all(axis=1)) + 300
+
+    start, end = 36 + 288, 1024 - 36 - 32
+    mark = columns(66 + 262 + 100, drawing.WHITE)
+    assert (mark.mean() - start) / (end - start) == pytest.approx(probability, abs=0.003)
+    bars = (columns(66 + 262 + 60, verdict.COLOURS[verdict.LOW]) - start) / (end - start)
+    assert {int(each * 20) for each in bars} == {0, 5}
+    bars = (columns(66 + 262 + 110, verdict.COLOURS[verdict.HIGH]) - start) / (end - start)
+    assert {int(each * 20) for each in bars} == {14}
+    said = words_of(reports.conformal(sets, probability, SERIES), monkeypatch)
+    assert {"20 without dementia", "20 with dementia", f"{100 if probability > 0.5 else 50} % lower"} <= set(said)
 
 
 def test_a_page_without_result_says_so_and_why(monkeypatch: pytest.MonkeyPatch) -> None:

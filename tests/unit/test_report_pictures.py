@@ -40,7 +40,7 @@ def test_the_index_says_of_each_slice_where_it_lies_and_what_the_model_said(kept
 def test_a_slice_says_across_which_axis_it_lies() -> None:
     made = reports.prediction(slices=1)
     sagittal = np.array([[0, 0, 1, 20], [0, 1, 0, -100], [-1, 0, 0, 90], [0, 0, 0, 1.0]])
-    item = replace(made.slices[0], slice=replace(made.slices[0].slice, affine_mm=sagittal))
+    item = replace(made.slices[0], slice=replace(made.slices[0].slice, affine_mm=sagittal, plane="sagittal"))
     with zipfile.ZipFile(io.BytesIO(pictures.archive(replace(made, slices=(item,))))) as found:
         (said,) = json.loads(found.read("index.json"))["slices"]
     assert (said["plane"], said["place"]) == ("sagittal", "L 20.0 mm")

@@ -283,10 +283,15 @@ def headers(folder: Path) -> list[tuple[Path, Dataset]]:
 def test_every_header_there_is_leads_to_valid_results_or_a_named_refusal(real_data: Path) -> None:
     built = refused = 0
     made = reports.prediction(slices=1)
+    seen = set[tuple[str | None, ...]]()
     for path, header in headers(real_data):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = {keyword: raw(header, keyword) for keyword in CARRIED}
+            kind = (header.get("SOPClassUID"), *map(str, expected.values()))
+        if kind in seen:  # the other slices of a series carry the same
+            continue
+        seen.add(kind)
         try:
             source = Source([header])
         except UnreadableInstance:
@@ -301,5 +306,5 @@ def test_every_header_there_is_leads_to_valid_results_or_a_named_refusal(real_da
                 value = expected[keyword] or b""
                 assert (raw(ours, keyword) or b"").rstrip() == value.rstrip(), f"{path.name}: {keyword}"
         built += 1
-    assert built > 350
+    assert built > 30
     assert refused < 20

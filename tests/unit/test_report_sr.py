@@ -14,6 +14,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from model.bands import Conformal
 from model.types import Band, Prediction, SourceFrame
 from node import report
 from node.report import Source, codes
@@ -103,6 +104,18 @@ def test_low_confidence_keeps_the_probability() -> None:
     tree = report_of(reports.prediction(SERIES, band=Band.LOW_CONFIDENCE, spread=0.2))
     assert number(tree, codes.PROBABILITY)[0] == 82.34
     assert any("disagree by more than the limit of 15 %" in text for text in texts(tree, codes.COMMENT))
+
+
+def test_a_conformal_set_is_said_with_its_promise_and_the_place_among_others() -> None:
+    sets = Conformal.of(0.9, [0.1, 0.6] * 10, [0.4, 0.8] * 10)
+    tree = report_of(reports.conformal(sets, 0.7, SERIES))
+    assert coded(tree, codes.DECISION_BAND) == "HIGH_LIKELIHOOD"
+    said = " ".join(texts(tree, codes.COMMENT))
+    assert "only yes fits, {yes}: of people without dementia like the 20 it was calibrated on, at most 10 %" in said
+    assert "of the 20 without dementia 100 % and of the 20 with dementia 50 % have a lower probability" in said
+    assert {"thresholds.level=0.9", "thresholds.no_up_to=0.6", "thresholds.no_subjects=20"} <= set(
+        texts(tree, codes.ALGORITHM_PARAMETERS)
+    )
 
 
 def test_out_of_scope_is_said_and_nothing_is_measured() -> None:

@@ -8,6 +8,7 @@ import pytest
 from model.slicing import Preprocessing
 from model.training import cache, sources
 from model.training.cache import Cached
+from model.training.volumes import Pixels
 from tests import training_data
 
 SMALL = Preprocessing(size=32)
@@ -32,7 +33,7 @@ def counting(found: sources.Found, until: int | None = None) -> tuple[list[sourc
     loads: list[int] = []
 
     def watched(number: int, source: sources.ImageSource) -> sources.ImageSource:
-        def load(preprocessing: Preprocessing) -> np.ndarray:
+        def load(preprocessing: Preprocessing) -> Pixels:
             if until is not None and len(loads) == until:
                 raise Killed
             loads.append(number)
@@ -50,7 +51,7 @@ def test_the_second_time_nothing_is_read_again(found: sources.Found, tmp_path: P
     assert not loads
     assert first.entries == second.entries
     for position, source in enumerate(found.sources):
-        np.testing.assert_array_equal(pixels_of(second, position), source.load(SMALL))
+        np.testing.assert_array_equal(pixels_of(second, position), source.load(SMALL).pixels)
 
 
 def test_a_killed_run_goes_on_where_its_last_line_was_written(found: sources.Found, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_killed_run_goes_on_where_its_last_line_was_written(found: sources.Fou
     cached = cache.build(tmp_path / "cache", watched, SMALL)
     assert loads == list(range(64, 120))  # two syncs of 32
     assert len(cached.entries) == 120
-    np.testing.assert_array_equal(pixels_of(cached, 70), found.sources[70].load(SMALL))
+    np.testing.assert_array_equal(pixels_of(cached, 70), found.sources[70].load(SMALL).pixels)
 
 
 @pytest.mark.parametrize("damage", ["half a line", "no pixels", "rubbish"])
@@ -75,7 +76,7 @@ def test_a_damaged_cache_is_put_right(found: sources.Found, tmp_path: Path, dama
         journal.write_bytes(journal.read_bytes()[:2000] + b"\n\x00{]\n")
     cached = cache.build(tmp_path / "cache", found.sources, SMALL)
     for position, source in enumerate(found.sources):
-        np.testing.assert_array_equal(pixels_of(cached, position), source.load(SMALL))
+        np.testing.assert_array_equal(pixels_of(cached, position), source.load(SMALL).pixels)
 
 
 def test_a_changed_file_is_read_again(found: sources.Found, tmp_path: Path) -> None:

@@ -44,10 +44,20 @@ def test_its_card_is_what_its_numbers_say(bundle: Bundle) -> None:
     numbers = json.loads((FOLDER / "numbers.json").read_text(encoding="utf-8"))
     text = (FOLDER / "CARD.md").read_text(encoding="utf-8")
     assert text == card.fill(numbers)
-    assert numbers["calibration"]["thresholds"] == bundle.manifest.thresholds.model_dump()
+    assert bundle.manifest.conformal is not None
+    assert numbers["calibration"]["conformal"] == bundle.manifest.conformal.model_dump(mode="json")
     assert numbers["calibration"]["temperature"] == pytest.approx(bundle.manifest.temperature, abs=1e-6)
     for said in ("demonstrate", "no more", "skull-stripped", "axial", "10.1162/jocn.2007.19.9.1498", "P50 AG05681"):
         assert said in text
+
+
+def test_it_carries_the_probabilities_of_its_calibration_subjects_and_none_of_their_names(bundle: Bundle) -> None:
+    sets = bundle.manifest.conformal
+    assert sets is not None
+    assert sets.level == recipes.RECIPES["demonstration"].level
+    assert (len(sets.no_scores), len(sets.yes_scores)) == (68, 68)
+    for name in ("manifest.json", "numbers.json", "CARD.md"):
+        assert "OAS1_" not in (FOLDER / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -111,11 +111,11 @@ def test_a_volume_cut_short_is_named_and_skipped_and_the_others_are_read(tmp_pat
 def test_raw_oasis_volumes_lie_in_the_patient_as_the_same_head_in_nifti_does(tmp_path: Path) -> None:
     """Noses point the same way: the slices of a raw Analyze file and of a NIfTI of the same head agree."""
     found = sources.find(distribution(tmp_path / "oasis"))
-    ours = found.sources[0].load(SMALL).astype(float)
+    ours = found.sources[0].load(SMALL).pixels.astype(float)
     affine_lps = np.array([[0, 0, 5.0, -80], [-5.0, 0, 0, 110], [0, 5.0, 0, -130], [0, 0, 0, 1]])
     voxels = phantom.sampled((44, 46, 32), tuple(affine_lps.ravel().tolist())).astype(np.int16)
     nib.save(nib.Nifti1Image(voxels, volumes.RAS_TO_LPS @ affine_lps), tmp_path / "head.nii.gz")
-    theirs = volumes.volume_pixels(tmp_path / "head.nii.gz", SMALL).astype(float)
+    theirs = volumes.volume_pixels(tmp_path / "head.nii.gz", SMALL).pixels.astype(float)
     straight = np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]
     upside_down = np.corrcoef(ours[:, ::-1].ravel(), theirs.ravel())[0, 1]
     assert straight > 0.99 > upside_down

@@ -1,12 +1,13 @@
 """`/api/v1`: the facts and acts of the pages, for machines."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from storage import Database, DataFolder, events, queue
+from storage import Database, DataFolder, events, queue, readings, requests, schema
 from storage.states import JobState
 from tests import stored, web
 
@@ -41,7 +42,7 @@ def test_everything_that_is_shown_is_there_for_machines(client: TestClient, db: 
     assert asked(client, f"/jobs/{job.job_id}")["job"]["state"] == "reported"
     assert asked(client, f"/jobs/{job.job_id}/provenance")["job_id"] == job.job_id
     assert asked(client, f"/studies/{stored.STUDY}")["current"]["job"]["job_id"] == job.job_id
-    for path in ("/peers", "/health", "/statistics", "/switches"):
+    for path in ("/peers", "/health", "/statistics", "/drift", "/switches"):
         asked(client, path)
 
 
@@ -55,6 +56,23 @@ def test_what_goes_wrong_is_a_problem_in_json(client: TestClient, path: str, sta
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
+def test_whoever_is_turned_away_before_any_page_hears_a_problem_too(folder: DataFolder, db: Database) -> None:
+    guarded = {"authentication": "proxy", "trusted_proxies": ["10.1.0.1"]}
+    with web.browser(folder, db, web=guarded) as stranger, web.browser(folder, db) as client:
+        told = {
+            403: stranger.get("/api/v1/jobs"),
+            421: client.get("/api/v1/jobs", headers={"host": "attacker.example"}),
+            413: client.post("/api/v1/jobs/1/cancel", headers=KEY, content=b"x" * 70_000),
+            405: client.delete("/api/v1/jobs"),
+        }
+    with web.browser(folder, db, web={"authentication": "users"}) as nobody:
+        told[401] = nobody.get("/api/v1/jobs")
+    assert told[401].headers["www-authenticate"].startswith("Basic")
+    for status, answer in told.items():
+        assert answer.headers["content-type"] == "application/problem+json", status
+        assert (answer.status_code, answer.json()["status"]) == (status, status)
+
+
 def test_an_act_with_the_same_key_is_done_once_and_gets_the_same_answer(client: TestClient, db: Database) -> None:
     job = stored.queued(db)
     queue.cancel(db, job.job_id, "oh", stored.NOW)
@@ -65,6 +83,23 @@ def test_an_act_with_the_same_key_is_done_once_and_gets_the_same_answer(client: 
     other = client.post(f"/api/v1/jobs/{job.job_id}/cancel", headers=KEY, json={"reason": "no"})
     assert other.status_code == 422, "the key stood for something else"
     assert queue.get(db, job.job_id).state is JobState.QUEUED
+
+
+def test_a_key_outlives_the_process_and_not_the_day(
+    client: TestClient, folder: DataFolder, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = stored.reported(db)
+    address, word = f"/api/v1/answers/{job.answer_id}/readings", {"word": "agree"}
+    first = client.post(address, headers=KEY, json=word)
+    with web.browser(folder, db) as after_a_restart:
+        assert after_a_restart.post(address, headers=KEY, json=word).json() == first.json()
+        assert after_a_restart.post(address, headers=KEY, json={"word": "disagree"}).status_code == 422
+        later = datetime.now(UTC) + requests.KEPT
+        monkeypatch.setattr("node.web.api._now", lambda: later)
+        assert after_a_restart.post(address, headers=KEY, json={"word": "disagree"}).status_code == 200
+    assert len(readings.of_study(db, stored.STUDY)) == 2
+    assert KEY["Idempotency-Key"] not in {row[0] for row in stored.rows(db, schema.requests)}
+    assert len(stored.rows(db, schema.requests)) == 1, "the old one is forgotten"
 
 
 def test_an_act_without_a_key_is_refused(client: TestClient, db: Database) -> None:

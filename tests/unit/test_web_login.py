@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from joserfc.jwk import RSAKey
 
-from node.web.users import Users
-from node.web.visitor import Role
+from node.access.users import Users
+from node.access.visitor import Role
 from storage import Database, DataFolder
 from tests import stored, web
 from tests.web.provider import Provider, provider

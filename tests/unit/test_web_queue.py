@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from node.access.visitor import ANYBODY_HERE
 from node.observe.jobs import Asked
 from node.web.live import Live, state_of
 from node.web.pages.queue import A_PAGE, _parts, address
-from node.web.visitor import ANYBODY_HERE
 from storage import Database, DataFolder, events, queue, switches
 from storage.records import SwitchName
 from storage.states import JobState

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom import dcmread
 
-from node.web.users import Users
-from node.web.visitor import Role
+from model.bands import Conformal
+from node.access.users import Users
+from node.access.visitor import Role
 from storage import Database, DataFolder, outbox, queue, readings
 from storage.records import Job
 from storage.states import JobState
@@ -61,6 +62,21 @@ def test_an_untrained_model_is_called_so_beside_the_verdict(folder: DataFolder, 
         text = client.get(f"/jobs/{job.job_id}").text
     assert "Untrained: high likelihood of dementia-related changes" in text
     assert "random weights, the numbers mean nothing" in text
+
+
+def test_a_conformal_set_and_the_calibration_subjects_stand_on_the_page_and_in_the_interface(
+    folder: DataFolder, db: Database
+) -> None:
+    sets = Conformal.of(0.9, [0.1, 0.6] * 10, [0.4, 0.8] * 10)
+    job = answered.study(db, reports.conformal(sets, 0.7))
+    with web.browser(folder, db) as client:
+        page, told = client.get(f"/jobs/{job.job_id}").text, client.get(f"/api/v1/jobs/{job.job_id}").json()
+    assert "only yes fits, {yes}: of people without dementia like the 20 it was calibrated on" in page
+    assert 'aria-label="20 without dementia: 100 % lower"' in page
+    assert 'aria-label="20 with dementia: 50 % lower"' in page
+    assert "only yes fits, {yes}" in told["verdict"]["meaning"]
+    assert "of the 20 with dementia 50 % have a lower probability" in told["verdict"]["among"]
+    assert [each["lower"] for each in told["outcome"]["prediction"]["standing"]] == [20, 10]
 
 
 def test_every_series_is_there_with_its_reason_and_equal_reasons_stand_together(page: str) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from node.access.passwords import FREE_FAILURES, Throttle
+from node.access.users import UserRefused, Users
+from node.access.visitor import Role, Visitor
 from node.config import Settings
 from node.errors import ConfigurationError
-from node.web.sessions import FREE_FAILURES, Sessions, Throttle
-from node.web.users import UserRefused, Users
-from node.web.visitor import Role, Visitor
+from node.web.sessions import Sessions
 from tests import web
 
 PASSWORD = "correct horse battery"

@@ -38,7 +38,7 @@ def browser(
 def quick_hashes() -> Iterator[None]:
     """Passwords are hashed as Argon2id with little memory: a test need not be slow to guess."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("node.web.users.PasswordHasher", partial(PasswordHasher, 1, 8, 1))
+        patch.setattr("node.access.users.PasswordHasher", partial(PasswordHasher, 1, 8, 1))
         yield
 
 

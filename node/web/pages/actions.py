@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from node.access.visitor import Visitor
 from node.observe.actions import Operator as Hand
 from node.web.entry import Administrator, Operator
 from node.web.forms import posted, text
 from node.web.pages.theme import came_from
 from node.web.site import Site, TheSite
 from node.web.view import page
-from node.web.visitor import Visitor
 from storage import queue
 from storage.records import SwitchName
 

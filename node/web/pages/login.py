@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
+from node.access.users import LONGEST
 from node.web.door import COOKIE, NotLetIn, address_of, is_trusted
 from node.web.forms import posted, text
 from node.web.site import Site, TheSite
-from node.web.users import LONGEST
 from node.web.view import page, span
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from storage.states import JobState
 
 router = APIRouter()
 
-A_PAGE = 50
+A_PAGE = 25  # more would come later than it is looked at: each row takes a browser a millisecond or two
 LONGEST_SEARCH = 80
 ORDERS = {
     Order.NEWEST: "newest first",

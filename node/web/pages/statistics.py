@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
+from node.observe import drift
+from node.observe.comparing import figure
 from node.observe.statistics import Spectrum, of_days
 from node.web import drawing
 from node.web.site import TheSite
@@ -33,6 +35,8 @@ def overview(request: Request, site: TheSite, days: Days = "30") -> HTMLResponse
         quickness=drawing.columns(_times(found.report_s), "report"),
         shares=drawing.shares,
         seconds=_within,
+        drift=drift.kept(site.folder),
+        figure=figure,
     )
 
 

@@ -14,6 +14,7 @@ from starlette.datastructures import FormData
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from node import verdict
+from node.access.visitor import Visitor
 from node.observe import audit_message, pictures, reports, study
 from node.observe.study import StudyFacts
 from node.web import plots, timeline
@@ -22,7 +23,6 @@ from node.web.forms import posted, text
 from node.web.pages.actions import hand
 from node.web.site import Site, TheSite
 from node.web.view import page
-from node.web.visitor import Visitor
 from storage import outbox, queue
 from storage.records import Answer, Result, Word
 from storage.states import AnswerState, JobState

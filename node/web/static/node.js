@@ -28,24 +28,26 @@ document.addEventListener('keydown', event => {
   }
 });
 
-// Parts of a page that have changed are swapped, but not under somebody's hands.
+// Parts of a page that have changed are swapped, but not under somebody's hands. First the page is painted.
 const rows = document.getElementById('rows');
-if (rows?.dataset.live && 'EventSource' in window) {
+if (rows?.dataset.live && 'EventSource' in window) requestAnimationFrame(() => setTimeout(listen));
+
+function listen() {
   const waiting = new Map();
   const pulse = document.getElementById('pulse');
   const source = new EventSource(rows.dataset.live);
   const is_busy = element => element?.contains(document.activeElement) && document.activeElement !== document.body
     || element?.querySelector('details[open]');
 
-  function swap(name, html) {
+  function swap(name, mark, html) {
     const old = document.getElementById(name);
-    if (is_busy(old)) return void waiting.set(name, html);
+    if (old?.dataset.mark === mark) return void waiting.delete(name);
+    if (is_busy(old)) return void waiting.set(name, [mark, html]);
     waiting.delete(name);
     if (!name.startsWith('job-')) return void (old && (old.innerHTML = html));
     const holder = document.createElement('tbody');
     holder.innerHTML = html;
     const fresh = holder.firstElementChild;
-    if (old?.dataset.mark === fresh.dataset.mark) return;
     fresh.classList.add('fresh');
     if (old) old.replaceWith(fresh); else rows.append(fresh);
   }
@@ -67,11 +69,11 @@ if (rows?.dataset.live && 'EventSource' in window) {
   source.addEventListener('gone', () => { source.close(); location.reload(); });
   source.addEventListener('message', event => {
     const { order, parts } = JSON.parse(event.data);
-    for (const [name, [, html]] of Object.entries(parts)) swap(name, html);
+    for (const [name, [mark, html]] of Object.entries(parts)) swap(name, mark, html);
     sort(order);
     ages();
   });
-  const settle = () => setTimeout(() => { for (const [name, html] of [...waiting]) swap(name, html); }, 50);
+  const settle = () => setTimeout(() => { for (const [name, [mark, html]] of [...waiting]) swap(name, mark, html); }, 50);
   document.addEventListener('focusout', settle);
   document.addEventListener('toggle', settle, true);
 }

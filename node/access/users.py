@@ -15,9 +15,9 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from node.access.visitor import Role
 from node.config import Settings
 from node.errors import ConfigurationError, Permanent
-from node.web.visitor import Role
 
 FILE = "users.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
