@@ -55,6 +55,9 @@ def answers(results: Sequence["Answered"], trained: bool, how: str) -> None:
     if not trained:
         out.print(UNTRAINED)
     out.print(rows)
+    for each in results:
+        for remark in each.remarks:
+            out.print(f"[yellow]![/] {escape(each.name)}: {escape(remark)}", soft_wrap=True)
     out.print(f"[dim]Probability of dementia-related changes, calibrated. {how}. Research use only.[/]")
 
 
@@ -68,6 +71,7 @@ def _counted(prediction: "Prediction") -> str:
 def plain(answered: "Answered") -> dict[str, Any]:
     """One input's answer as plain values."""
     values: dict[str, Any] = {"input": answered.name, "kind": answered.kind, "reason": answered.reason or None}
+    values["remarks"] = list(answered.remarks)
     if answered.kind == "DICOM":
         values["series_instance_uid"] = answered.series_instance_uid or None
         values["refused"] = dict(answered.refused)

@@ -40,6 +40,7 @@ class Answered:
 
     series_instance_uid  the series that stands for a DICOM study
     refused              those that were tried before it, each with its reason
+    beside               what is to be said of series that might have been read, in sentences
     """
 
     name: str
@@ -48,6 +49,12 @@ class Answered:
     reason: str = ""
     series_instance_uid: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know beside the numbers, as the report has it."""
+        return (*(self.prediction.remarks if self.prediction else ()), *self.beside)
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,8 @@ def of_study(uid: str, series: Sequence[SeriesHeaders], predictor: Predictor, li
     seed = choice.seed(chosen.look.series, predictor.model_id.sha256)
     found, judged = chosen.look, chosen.look.scope
     prediction = predictor.classify(found.slices, judged, seed, lambda done, of: tell("slices", done, of))
-    return Answered(uid, "DICOM", prediction, _outside(prediction), found.series.series_instance_uid, refused)
+    chosen_uid = found.series.series_instance_uid
+    return Answered(uid, "DICOM", prediction, _outside(prediction), chosen_uid, refused, chosen.beside)
 
 
 def _outside(prediction: Prediction) -> str:

@@ -70,7 +70,7 @@ def build(source: Source, chosen: Sequence[Dataset], prediction: Prediction, con
     Raises InvalidResult when an object does not pass its validation.
     """
     envelope = open_envelope(source, chosen, prediction, context)
-    prediction = replace(prediction, remarks=(*prediction.remarks, *plain.on_twins(chosen, context.twins)))
+    prediction = replace(prediction, remarks=(*prediction.remarks, *context.beside))
     key = key_slice(chosen, prediction)
     receivers = tuple(each.name for each in context.destinations if each.captures)
     captures = [(kind, each, receivers) for kind, each in _captures(envelope, prediction, chosen, key)]

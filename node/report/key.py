@@ -2,7 +2,7 @@
 
 The same key means the same answer: a job that comes to a key that its study has already need not work it out. The UIDs
 of results derive from it, and from the time that stands in them. The order of arrival, revision, job and attempt are no
-part of the key; nor are series that were not read, but for the numbers of those that the report names beside it.
+part of the key; nor are series that were not read, but for what the report says of them beside it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Context:
 
     created_at  aware, and the time of all objects; no part of the key, but of the UIDs, as the predecessors are
     contents    SOP Instance UID of each stored instance -> digest of its content
-    twins       numbers of the series made by the same protocol as the one that is read
+    beside      sentences on series that might have been read, but were not
     generation  how often an answer of the same key was published before: it gives the same objects other UIDs
     """
 
@@ -47,7 +47,7 @@ class Context:
     created_at: datetime
     software_version: str
     predecessor: Sequence[Predecessor] = ()
-    twins: Sequence[str] = ()
+    beside: Sequence[str] = ()
     generation: int = 0
 
 
@@ -61,7 +61,7 @@ def result_key(header: Dataset, chosen: Sequence[Dataset], model: ModelId, conte
     read = sorted(uid_of(each, "SOPInstanceUID") for each in chosen)
     instances = (part for uid in read for part in (uid, context.contents.get(uid, "")))
     shape = context.settings.model_dump_json(exclude=WHEN_SKIPPED if inside else None)
-    named = ("twins", *sorted(context.twins)) if context.twins else ()
+    named = ("beside", *sorted(context.beside)) if context.beside else ()
     kind = "result" if inside else "out of scope"
     return _digest(kind, *instances, "model", model.sha256, shape, *named, *_common(header, context))
 

@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage
 
 from model.types import Prediction
-from node.dicom import values
 from node.report import codes, overlay
 from node.report.content import container, document, image, language_and_observer, text
 from node.report.envelope import RESEARCH_USE_ONLY, Envelope
@@ -86,19 +85,6 @@ def line(verdict: SeriesVerdict, described: bool = True) -> str:
         facts.insert(0, f'"{verdict.description}"')
     why = f"{verdict.reason}: {verdict.detail}" if verdict.detail else str(verdict.reason)
     return f"{name} ({', '.join(facts)}): {'eligible' if verdict.eligible else why}"
-
-
-def on_twins(chosen: Sequence[Dataset], twins: Sequence[str]) -> list[str]:
-    """Which of the series made by one protocol was read, in a sentence; none where there is only that one.
-
-    >>> on_twins([Dataset()], ["4", "7"])
-    ['Series without number was read; series 4 and 7, made by the same protocol, were not.']
-    """
-    if not twins:
-        return []
-    read = next((stated for each in chosen if (stated := values.text(each, "SeriesNumber"))), "without number")
-    others = f"{', '.join(twins[:-1])} and {twins[-1]}, made by the same protocol, were" if twins[1:] else ""
-    return [f"Series {read} was read; series {others or f'{twins[0]}, made by the same protocol, was'} not."]
 
 
 def numbers(prediction: Prediction) -> list[str]:

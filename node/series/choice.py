@@ -22,15 +22,16 @@ from model.slicing import Preprocessing
 from model.types import Scope, Slice
 from node.config import SelectionSettings, Settings
 from node.errors import UnreadableInstance
+from node.series.beside import beside
 from node.series.geometry import GeometryError
 from node.series.reasons import Reason, SeriesRefused
 from node.series.selection import Selection, SeriesHeaders, SeriesVerdict, refused, select
-from node.series.volume import read_volume
+from node.series.volume import check_files, read_volume
 
 MIB = 2**20
 
 Refusal = tuple[Reason, str]  # and its detail
-Known = Callable[[SeriesHeaders, Sequence[str]], bool]  # this one, with these twins, was read and in scope before
+Known = Callable[[SeriesHeaders, Sequence[str]], bool]  # this one, beside those, was read and in scope before
 Stage = Callable[[str], AbstractContextManager[object]]  # "selection", "volume", "slices" or "scope" is under way
 
 
@@ -101,9 +102,9 @@ class Choice:
         return found.series_instance_uid if found else None
 
     @property
-    def twins(self) -> tuple[str, ...]:
-        """The numbers of eligible series made by the same protocol as the one that is read."""
-        return next((each.twins for each in self.verdicts if each.series_instance_uid == self.chosen), ())
+    def beside(self) -> tuple[str, ...]:
+        """What is to be said of the others beside the one that is read, in sentences."""
+        return beside(self.chosen, self.verdicts, self.tried)
 
     @property
     def refused(self) -> tuple[SeriesVerdict, ...]:
@@ -123,24 +124,23 @@ def choose(
     """Read the eligible series of one study by rank, until one is in the model's scope, or `is_known` to have been."""
     with stage("selection"):
         selection = eligible(series, limits)
+        refusals = _damaged(selection.ranked, limits)
     best: SeriesLook | None = None
     tried: list[str] = []
-    refusals: dict[str, Refusal] = {}
-    twins = {each.series_instance_uid: each.twins for each in selection.verdicts}
     for candidate in selection.ranked:
         tried.append(candidate.series_instance_uid)
-        if is_known(candidate, twins[candidate.series_instance_uid]):
-            if best is not None:
-                refusals[best.series.series_instance_uid] = Reason.OUT_OF_SCOPE, best.scope.reason
-            return Choice(None, _verdicts(selection, refusals), tuple(tried), recalled=candidate)
+        if candidate.series_instance_uid in refusals:
+            continue
+        verdicts = _verdicts(selection, refusals | _outside(best))
+        if is_known(candidate, beside(candidate.series_instance_uid, verdicts, tried)):
+            return Choice(None, verdicts, tuple(tried), recalled=candidate)
         try:
             found = look(candidate, limits, stage)
         except SeriesRefused as error:
             refusals[candidate.series_instance_uid] = error.reason, error.detail
             continue
         best, worse = (found, best) if best is None or found.scope.inside else (best, found)
-        if worse is not None:
-            refusals[worse.series.series_instance_uid] = Reason.OUT_OF_SCOPE, worse.scope.reason
+        refusals |= _outside(worse)
         if best.scope.inside:
             break
     return Choice(best, _verdicts(selection, refusals), tuple(tried), "" if best else _damage(refusals))
@@ -191,6 +191,21 @@ def _verdicts(selection: Selection, refusals: Mapping[str, Refusal]) -> tuple[Se
         refused(verdict, *refusals[verdict.series_instance_uid]) if verdict.series_instance_uid in refusals else verdict
         for verdict in selection.verdicts
     )
+
+
+def _damaged(ranked: Sequence[SeriesHeaders], limits: Limits) -> dict[str, Refusal]:
+    """Those with a file whose pixels are not all there, by Series Instance UID: seen before any of them is decoded."""
+    found: dict[str, Refusal] = {}
+    for series in ranked:
+        try:
+            check_files(series, limits.maximum_bytes)
+        except UnreadableInstance as error:
+            found[series.series_instance_uid] = Reason.UNREADABLE, str(error)
+    return found
+
+
+def _outside(found: SeriesLook | None) -> dict[str, Refusal]:
+    return {} if found is None else {found.series.series_instance_uid: (Reason.OUT_OF_SCOPE, found.scope.reason)}
 
 
 def _damage(refusals: Mapping[str, Refusal]) -> str:

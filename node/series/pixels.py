@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +34,7 @@ LONG_VR = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 WHOLE_BYTES = 4 * 2**20
 META_BYTES = 1024
 MOST_PADDING_BYTES = 2**20
+TOO_SHORT = "the file ends within its pixel data"
 
 Stored = NDArray[np.integer[Any]]
 
@@ -147,16 +149,37 @@ def padded(values: Stored, shape: Layout) -> NDArray[np.bool_] | None:
 
 def read_frames(path: Path, where: Location | None, shape: Layout, maximum_bytes: int) -> Iterator[Stored]:
     """The stored values of each frame (rows, columns), in order. Raises UnreadableInstance."""
+    with _at_pixels(path, where, shape, maximum_bytes) as (file, length):
+        if length is None:
+            yield from _decoded(file.read(), shape)
+        else:
+            yield from _native(file, length, shape)
+
+
+def check_frames(path: Path, where: Location | None, shape: Layout, maximum_bytes: int) -> None:
+    """That all of them are there, as far as it shows without decoding. Raises UnreadableInstance."""
+    with _at_pixels(path, where, shape, maximum_bytes) as (file, length):
+        if length is None:
+            for _ in _coded(file.read(), shape):
+                pass
+            return
+        _check_length(file, length, shape)
+        if path.stat().st_size < file.tell() + shape.frame_bytes * shape.frames:
+            raise UnreadableInstance(TOO_SHORT)
+
+
+@contextmanager
+def _at_pixels(
+    path: Path, where: Location | None, shape: Layout, maximum_bytes: int
+) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The file where the value of its pixel data begins, and the length of that; within the limit."""
     if where is None:
         raise UnreadableInstance("the file has no pixel data")
     if max(shape.frame_bytes * shape.frames, path.stat().st_size) > maximum_bytes:
         raise UnreadableInstance("the pixel data are larger than the limit")
     with path.open("rb") as file:
         file.seek(where.offset)
-        if where.length is None:
-            yield from _decoded(file.read(), shape)
-        else:
-            yield from _native(file, where.length, shape)
+        yield file, where.length
 
 
 def _padding_range(header: Dataset, allocated: int) -> tuple[int, int] | None:
@@ -207,17 +230,21 @@ def _location(file: BinaryIO, syntax: UID) -> Location | None:
 
 
 def _native(file: BinaryIO, length: int, shape: Layout) -> Iterator[Stored]:
+    _check_length(file, length, shape)
+    for _ in range(shape.frames):
+        data = file.read(shape.frame_bytes)
+        if len(data) < shape.frame_bytes:
+            raise UnreadableInstance(TOO_SHORT)
+        yield _valued(np.frombuffer(data, shape.dtype).reshape(shape.rows, shape.columns), shape)
+
+
+def _check_length(file: BinaryIO, length: int, shape: Layout) -> None:
     """Padding behind the pixels is dropped (PS3.5 8.1.1): less than a row of anything, or the same byte throughout."""
     if shape.transfer_syntax.is_encapsulated:
         raise UnreadableInstance("the pixel data are not encapsulated, against the transfer syntax")
     needed = shape.frame_bytes * shape.frames
     if length < needed or not _padding(file, needed, length - needed, shape):
         raise UnreadableInstance(f"{length} bytes of pixel data where the header describes {needed}")
-    for _ in range(shape.frames):
-        data = file.read(shape.frame_bytes)
-        if len(data) < shape.frame_bytes:
-            raise UnreadableInstance("the file ends within its pixel data")
-        yield _valued(np.frombuffer(data, shape.dtype).reshape(shape.rows, shape.columns), shape)
 
 
 def _padding(file: BinaryIO, offset: int, excess: int, shape: Layout) -> bool:
@@ -243,13 +270,23 @@ def _decoded(data: bytes, shape: Layout) -> Iterator[Stored]:
         "pixel_representation": int(shape.signed),
         "pixel_keyword": "PixelData",
     }
+    for place, frame in enumerate(_coded(data, shape), 1):
+        try:
+            decoder = get_decoder(shape.transfer_syntax)
+            array, _ = decoder.as_array(encapsulate([frame]), index=0, raw=True, **options)
+        except (RuntimeError, IndexError, *BROKEN) as error:
+            raise UnreadableInstance(f"frame {place} cannot be decoded: {type(error).__name__}") from error
+        yield _valued(array, shape)
+
+
+def _coded(data: bytes, shape: Layout) -> Iterator[bytes]:
+    """The code of each frame, as many as there have to be."""
     found = 0
     try:
-        decoder = get_decoder(shape.transfer_syntax)
+        get_decoder(shape.transfer_syntax)
         for frame in generate_frames(data, number_of_frames=shape.frames):
             _check_code(frame, shape)
-            array, _ = decoder.as_array(encapsulate([frame]), index=0, raw=True, **options)
-            yield _valued(array, shape)
+            yield frame
             found += 1
     except UnreadableInstance as error:
         raise UnreadableInstance(f"frame {found + 1}: {error}") from error

@@ -5,7 +5,7 @@ before it allocates, then decodes file by file straight into the volume.
 """
 
 import gc
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from node.dicom.frames import Frame, frames
 from node.dicom.values import text, unwarned
 from node.errors import UnreadableInstance
 from node.series.geometry import GeometryError, Stack, stack
-from node.series.pixels import Layout, Location, Stored, layout, open_header, padded, read_frames
+from node.series.pixels import Layout, Location, Stored, check_frames, layout, open_header, padded, read_frames
 from node.series.reasons import Reason
 from node.series.selection import SeriesHeaders
 
@@ -94,6 +94,16 @@ def read_volume(series: SeriesHeaders, maximum_bytes: int, settings: SelectionSe
     return Volume(voxels, grid.affine_mm, _sources(series, planes, grid))
 
 
+@unwarned()
+def check_files(series: SeriesHeaders, maximum_bytes: int) -> None:
+    """That the pixels of each file are there, as far as it shows without decoding. Raises UnreadableInstance."""
+    own = Counter(frame.instance for frame in frames(series.headers))
+    for instance in range(len(series.headers)):
+        with _named(series, instance):
+            shape = _shape(series, instance, own[instance])
+            check_frames(series.paths[instance], _location(series, instance), shape, maximum_bytes)
+
+
 def _fill(
     voxels: NDArray[np.float32], series: SeriesHeaders, planes: list[Frame], grid: Stack, maximum_bytes: int
 ) -> NDArray[np.bool_]:
@@ -105,16 +115,14 @@ def _fill(
         own[frame.instance].append(index)
 
     def decode(instance: int) -> None:
-        try:
+        with _named(series, instance):
             shape = _shape(series, instance, len(own[instance]))
-            values = _stored(series, instance, shape, maximum_bytes)
+            values = read_frames(series.paths[instance], _location(series, instance), shape, maximum_bytes)
             for index, image in zip(own[instance], values, strict=True):
                 target, found = voxels[place[index]], padded(image, shape)
                 _rescale(image, planes[index], target)
                 if found is not None:
                     padding[place[index]] = found
-        except UnreadableInstance as error:
-            raise UnreadableInstance(f"{text(series.headers[instance], 'SOPInstanceUID')}: {error}") from error
 
     with ThreadPoolExecutor(min(THREADS, len(series.headers))) as pool:
         list(pool.map(decode, range(len(series.headers))))
@@ -128,13 +136,20 @@ def _shape(series: SeriesHeaders, instance: int, expected: int) -> Layout:
     return shape
 
 
-def _stored(series: SeriesHeaders, instance: int, shape: Layout, maximum_bytes: int) -> Iterator[Stored]:
-    path = series.paths[instance]
-    pixels = series.pixels[instance] if series.pixels else open_header(path)[1]
+def _location(series: SeriesHeaders, instance: int) -> Location | None:
+    return series.pixels[instance] if series.pixels else open_header(series.paths[instance])[1]
+
+
+@contextmanager
+def _named(series: SeriesHeaders, instance: int) -> Iterator[None]:
+    """What cannot be read says which instance it is."""
     try:
-        yield from read_frames(path, pixels, shape, maximum_bytes)
-    except OSError as error:
-        raise UnreadableInstance(f"cannot be read: {error.strerror}") from error
+        try:
+            yield
+        except OSError as error:
+            raise UnreadableInstance(f"cannot be read: {error.strerror}") from error
+    except UnreadableInstance as error:
+        raise UnreadableInstance(f"{text(series.headers[instance], 'SOPInstanceUID')}: {error}") from error
 
 
 def _rescale(image: Stored, frame: Frame, target: NDArray[np.float32]) -> None:

@@ -114,9 +114,9 @@ class Analysis:
         if choice.damage:
             raise UnreadableInstance(choice.damage)
         if choice.recalled is not None:
-            return StudyRead(source, choice, answering.of_series(choice.recalled, choice.twins))
+            return StudyRead(source, choice, answering.of_series(choice.recalled, choice.beside))
         if choice.look is not None:
-            return StudyRead(source, choice, answering.of_look(choice.look, choice.twins))
+            return StudyRead(source, choice, answering.of_look(choice.look, choice.beside))
         return StudyRead(source, choice, answering.without_series(source, choice.verdicts if foreign else ()))
 
     def predict(self, study: StudyRead) -> Prediction | None:
@@ -124,15 +124,14 @@ class Analysis:
         if study.choice.look is None or study.answer.is_known:
             return None
         prediction = self._predict(study.choice.look)
-        self._note(
-            prediction=PredictionOutcome.of(prediction, study.choice.look.slices), remarks=prediction.remarks or None
-        )
+        remarks = (*prediction.remarks, *study.choice.beside)
+        self._note(prediction=PredictionOutcome.of(prediction, study.choice.look.slices), remarks=remarks or None)
         return prediction
 
     def report(self, study: StudyRead, prediction: Prediction | None) -> Analysed:
         """The results, encoded and stored. Raises InvalidResult, StorageFull."""
         source, choice, answer = study.source, study.choice, study.answer
-        context = self._answering.context(answer, choice.twins)
+        context = self._answering.context(answer, choice.beside)
         if answer.is_known:
             return Analysed(answer=answer, outcome=self.outcome, results=())
         if prediction is None or choice.look is None:

@@ -33,24 +33,24 @@ class Answering:
             predecessor=task.predecessors,
         )
 
-    def context(self, answer: NewAnswer, twins: Sequence[str]) -> Context:
+    def context(self, answer: NewAnswer, beside: Sequence[str]) -> Context:
         """For building the results of this answer."""
-        return replace(self._context, generation=answer.generation, twins=twins)
+        return replace(self._context, generation=answer.generation, beside=beside)
 
-    def is_known(self, series: SeriesHeaders, twins: Sequence[str]) -> bool:
+    def is_known(self, series: SeriesHeaders, beside: Sequence[str]) -> bool:
         """The answer that this series leads to, if it is in scope, need not be worked out again."""
-        return self.of_series(series, twins).is_known
+        return self.of_series(series, beside).is_known
 
-    def of_series(self, series: SeriesHeaders, twins: Sequence[str]) -> NewAnswer:
+    def of_series(self, series: SeriesHeaders, beside: Sequence[str]) -> NewAnswer:
         """Of a series that is read and in the model's scope; its reason is known when it is predicted."""
-        return self._of_series(AnswerKind.RESULT, series, twins, "")
+        return self._of_series(AnswerKind.RESULT, series, beside, "")
 
-    def of_look(self, look: SeriesLook, twins: Sequence[str]) -> NewAnswer:
+    def of_look(self, look: SeriesLook, beside: Sequence[str]) -> NewAnswer:
         """Of a series that was read."""
         if look.scope.inside:
-            return self.of_series(look.series, twins)
+            return self.of_series(look.series, beside)
         reason = f"outside the model's scope: {look.scope.reason}"
-        return self._of_series(AnswerKind.OUT_OF_SCOPE, look.series, twins, reason)
+        return self._of_series(AnswerKind.OUT_OF_SCOPE, look.series, beside, reason)
 
     def without_series(self, source: Source, verdicts: Iterable[SeriesVerdict]) -> NewAnswer:
         """Of a study in which no series can be read; without verdicts it holds nothing but results of this node."""
@@ -62,8 +62,8 @@ class Answering:
         """Of a study that has no instance left: all of them were rejected, or belong to another study now."""
         return NewAnswer(AnswerKind.NO_RESULT, "", NOTHING_LEFT)
 
-    def _of_series(self, kind: AnswerKind, series: SeriesHeaders, twins: Sequence[str], reason: str) -> NewAnswer:
-        headers, context = series.headers, replace(self._context, twins=twins)
+    def _of_series(self, kind: AnswerKind, series: SeriesHeaders, beside: Sequence[str], reason: str) -> NewAnswer:
+        headers, context = series.headers, replace(self._context, beside=beside)
         inside = kind is AnswerKind.RESULT
         key = result_key(Source(headers).identity(), headers, self._model, context, inside=inside)
         read = {uid: context.contents.get(uid, "") for uid in (uid_of(each, "SOPInstanceUID") for each in headers)}

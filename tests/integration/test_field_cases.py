@@ -43,7 +43,7 @@ CASES: dict[str, tuple[int, dict[int, Reason]]] = {
     "repeat_after_motion": (18, {}),
     "scope_no_second_try": (3, {4: Reason.OUT_OF_SCOPE}),
     "slab_wrap": (2, {}),
-    "unreadable_no_second_try": (3, {}),
+    "unreadable_no_second_try": (3, {2: Reason.UNREADABLE}),
     "vertex_shading": (2, {}),
     "white_matter_nulled": (6, {4: NOT_T1}),
 }

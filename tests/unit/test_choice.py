@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from model.manifest import Manifest
 from model.slicing import Preprocessing
@@ -43,6 +45,13 @@ def damaged(number: int) -> list[Dataset]:
     return series
 
 
+def scaleless(number: int) -> list[Dataset]:
+    """What is wrong with it shows only when its pixels are put into the volume."""
+    series = head(number, RescaleSlope="1", RescaleIntercept="0")
+    series[-1].RescaleSlope = "0"
+    return series
+
+
 def chosen(folder: Path, *series: Sequence[Dataset], **how: Any) -> Choice:
     for index, each in enumerate(series):
         factories.write(each, folder / str(index))
@@ -59,7 +68,7 @@ def read(choice: Choice) -> object:
 
 
 def test_the_first_in_scope_ends_the_search_and_what_ranks_below_is_not_read(tmp_path: Path) -> None:
-    choice = chosen(tmp_path, head(1, voxels=NOISE), head(2), damaged(3))
+    choice = chosen(tmp_path, head(1, voxels=NOISE), head(2), head(3))
     assert read(choice) == 2
     assert told(choice) == [(1, Reason.OUT_OF_SCOPE), (2, Reason.ELIGIBLE), (3, Reason.ELIGIBLE)]
     assert [each.series_number for each in choice.refused] == [1]
@@ -67,6 +76,28 @@ def test_the_first_in_scope_ends_the_search_and_what_ranks_below_is_not_read(tmp
     refused = choice.verdicts[0]
     assert (refused.eligible, refused.score) == (False, 0)
     assert "is expected" in refused.detail
+
+
+@pytest.mark.parametrize("coded", [False, True], ids=["as it is", "JPEG 2000"])
+def test_a_series_that_lost_pixels_says_so_though_a_whole_one_ranks_first(tmp_path: Path, coded: bool) -> None:
+    whole, broken = head(1), head(2) if coded else damaged(2)
+    factories.write(broken, tmp_path / "broken", transfer_syntax=JPEG2000Lossless if coded else ExplicitVRLittleEndian)
+    if coded:
+        path = tmp_path / "broken" / "00041.dcm"
+        cut = dcmread(path)
+        frame = next(generate_frames(cut.PixelData, number_of_frames=1))
+        cut.PixelData = encapsulate([frame[: len(frame) // 2]])
+        cut.save_as(path)
+    choice = chosen(tmp_path, whole)
+    assert read(choice) == 1
+    assert told(choice)[-1] == (2, Reason.UNREADABLE)
+    lost = choice.verdicts[-1].detail
+    assert lost.startswith(f"{broken[40].SOPInstanceUID}: ")
+    assert ("code stream is cut short" if coded else "bytes of pixel data") in lost
+    assert choice.beside == (
+        "Series 1 was read; series 2, made by the same protocol, was not.",
+        f"Series 2 was set aside: cannot be read: {lost}.",
+    )
 
 
 def test_where_all_are_outside_the_best_of_them_stands_for_the_study(tmp_path: Path) -> None:
@@ -96,7 +127,7 @@ def test_values_that_are_not_finite_are_a_refusal_like_any_other(tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [lambda: head(1, voxels=NOISE), lambda: damaged(1)], ids=["outside", "damaged"])
+@pytest.mark.parametrize("first", [lambda: head(1, voxels=NOISE), lambda: scaleless(1)], ids=["outside", "damaged"])
 def test_a_refused_volume_is_gone_before_the_next_is_read(tmp_path: Path, first: Callable[[], list[Dataset]]) -> None:
     held: list[int] = []
 

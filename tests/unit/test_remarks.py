@@ -8,7 +8,10 @@ from pydicom.dataset import Dataset
 
 from model import head as heads
 from model.types import Volume
+from node.cli import model_tables
+from node.offline.predictions import Answered
 from node.report import Source, build_skipped
+from node.series.beside import on_twins
 from tests import factories, reports
 
 
@@ -47,7 +50,7 @@ def test_the_crown_stays_where_the_volume_ends_before_the_head_and_the_area_is_k
 
 def test_the_report_says_that_there_was_a_twin_and_which_was_read() -> None:
     series = factories.mr_series(slices=4, rows=16, columns=16)
-    how = replace(reports.context(), twins=("3",))
+    how = replace(reports.context(), beside=tuple(on_twins("2", ["3"])))
     said = "Series 2 was read; series 3, made by the same protocol, was not."
     made = reports.prediction(series, slices=5)
     assert said in texts(reports.of_kind(reports.build(series, made, how), "sr_comprehensive"))
@@ -64,3 +67,15 @@ def test_many_series_with_one_verdict_are_one_sentence() -> None:
     results = build_skipped(Source(series), verdicts, "nothing to read", reports.context())
     said = [each for each in texts(reports.of_kind(results, "sr_text")) if "too few slices" in each]
     assert said == ["85 series (MR, series 1, 2, 3, ...): too few slices: 1, at least 20 are needed"]
+
+
+def test_predict_says_what_the_report_says(capsys: pytest.CaptureFixture[str]) -> None:
+    series = factories.mr_series(slices=4, rows=16, columns=16)
+    flat, twin = "The head is cut off.", *on_twins("2", ["3"])
+    made = replace(reports.prediction(series, slices=5), remarks=(flat,))
+    answered = Answered("1.2", "DICOM", made, beside=(twin,))
+    assert model_tables.plain(answered)["remarks"] == [flat, twin]
+    model_tables.answers([answered], True, "")
+    shown = capsys.readouterr().out
+    assert f"1.2: {flat}" in shown
+    assert f"1.2: {twin}" in shown
