@@ -71,11 +71,12 @@ def _counted(prediction: "Prediction") -> str:
 def plain(answered: "Answered") -> dict[str, Any]:
     """One input's answer as plain values."""
     values: dict[str, Any] = {"input": answered.name, "kind": answered.kind, "reason": answered.reason or None}
+    values |= _plain_prediction(answered.prediction) if answered.prediction else {"probability": None}
     values["remarks"] = list(answered.remarks)
     if answered.kind == "DICOM":
         values["series_instance_uid"] = answered.series_instance_uid or None
         values["refused"] = dict(answered.refused)
-    return values | (_plain_prediction(answered.prediction) if answered.prediction else {"probability": None})
+    return values
 
 
 def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
@@ -94,7 +95,6 @@ def _plain_prediction(prediction: "Prediction") -> dict[str, Any]:
     model = {**vars(prediction.model), "thresholds": dict(prediction.model.thresholds)}
     said = {
         "meaning": verdict.meaning(prediction),
-        "remarks": list(prediction.remarks),
         "standing": [vars(each) for each in prediction.standing],
     }
     numbers = {name: getattr(prediction, name) for name in names}
