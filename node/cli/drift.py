@@ -5,6 +5,7 @@ Exit codes: 0 as usual, or too little is known, which is said; 1 something has d
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
@@ -12,9 +13,9 @@ from rich.markup import escape
 from node.cli import model_tables as tables
 from node.cli.queue import database, print_json
 from node.cli.service import DEFAULT, AsJson, Config
-from node.observe import drift as facts
-from node.observe.comparing import figure
-from node.observe.drift import DriftFacts
+
+if TYPE_CHECKING:
+    from node.observe.drift import DriftFacts
 
 
 def register(group: typer.Typer) -> None:
@@ -27,6 +28,8 @@ def drift(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
     Exit code 1 when something has drifted.
     """
+    from node.observe import drift as facts
+
     with database(config) as (folder, db):
         found = facts.of_node(db, folder, datetime.now(UTC))
     if as_json:
@@ -37,7 +40,9 @@ def drift(config: Config = DEFAULT, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _show(found: DriftFacts) -> None:
+def _show(found: "DriftFacts") -> None:
+    from node.observe.comparing import figure
+
     out = tables.console()
     if found.lacking:
         out.print(f"week of {found.week}: nothing is compared: {escape(found.lacking)}")

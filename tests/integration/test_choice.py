@@ -158,7 +158,7 @@ def test_all_four_read_the_same_series_for_the_same_reasons(
     (source,) = (each for each in found if isinstance(each, sources.ImageSource))
     right = files / str(list(by_number).index(case.read))
     expected = slices(read_volume(read_series(sorted(right.iterdir())).series[0], 2**30), QUICK)
-    np.testing.assert_array_equal(source.load(QUICK), stack(expected))
+    np.testing.assert_array_equal(source.load(QUICK).pixels, stack(expected))
 
 
 def test_the_outcome_tells_of_the_damage_when_no_series_is_whole(

@@ -13,7 +13,7 @@ from tests import stored, web
 
 pytestmark = pytest.mark.slow
 
-OPERATIONS = 15
+OPERATIONS = 16
 WITHOUT_INPUT = {"GET /api/v1/peers", "GET /api/v1/health", "GET /api/v1/switches"}
 
 
