@@ -51,7 +51,7 @@ def purge_studies(
     """
     unfinished = sa.exists().where(
         jobs.c.study_instance_uid == studies.c.study_instance_uid,
-        sa.or_(jobs.c.state.not_in(_ENDED), jobs.c.updated_at >= before, undelivered()),
+        sa.or_(jobs.c.state.not_in(_ENDED), _is_recent(before, now), undelivered()),
     )
     found = sa.select(studies.c.study_instance_uid).where(
         studies.c.state == StudyState.STABLE,
@@ -78,7 +78,7 @@ def purge_results(db: Database, folder: DataFolder, before: datetime, now: datet
     """
     found = sa.select(jobs.c.job_id).where(
         jobs.c.state.in_(_ENDED),
-        jobs.c.updated_at < before,
+        ~_is_recent(before, now),
         ~undelivered(),
         ~sa.and_(
             jobs.c.state == JobState.FAILED,
@@ -90,6 +90,13 @@ def purge_results(db: Database, folder: DataFolder, before: datetime, now: datet
     purged = sum(_purge_job(db, found, job_id) for job_id in candidates)
     files.delete_doomed(folder, db)
     return purged
+
+
+def _is_recent(before: datetime, now: datetime) -> sa.ColumnElement[bool]:
+    """The job ended since then, or is younger than one that began since: numbers grow, though a clock be set back."""
+    later = jobs.alias()
+    first = sa.select(sa.func.min(later.c.job_id)).where(later.c.created_at.between(before, now)).scalar_subquery()
+    return sa.or_(jobs.c.updated_at >= before, jobs.c.job_id >= sa.func.coalesce(first, sa.literal(2**62)))
 
 
 def undelivered() -> sa.ColumnElement[bool]:

@@ -14,7 +14,7 @@ from tests import stored, web
 pytestmark = pytest.mark.slow
 
 OPERATIONS = 16
-WITHOUT_INPUT = {"GET /api/v1/peers", "GET /api/v1/health", "GET /api/v1/switches"}
+WITHOUT_INPUT = {"GET /api/v1/drift", "GET /api/v1/peers", "GET /api/v1/health", "GET /api/v1/switches"}
 
 
 @pytest.fixture(scope="module")

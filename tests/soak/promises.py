@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from node.dicom import part10
-from storage import Database, DataFolder, answers, files, instances, outbox, queue
+from storage import Database, DataFolder, answers, files, instances, outbox, queue, studies
 from storage.engine import quick_check
 from storage.errors import StorageError
 from storage.states import AnswerState, DeliveryState, JobState
@@ -86,6 +86,7 @@ def _jobs(found: Account, db: Database, sent: Sent) -> None:
     found.count("studies", len(sent.studies))
     jobless = len(sent.studies.keys() - newest.keys())
     found.count("  without a job", jobless, broken=jobless > 0)
+    found.broken += [f"{kind}: {studies.get(db, uid)}" for uid, kind in sent.studies.items() if uid not in newest]
     for state in JobState:
         found.count(f"jobs {state}", states[state], broken=state not in ENDED and states[state] > 0)
     wrong = [

@@ -228,3 +228,13 @@ def test_a_file_that_has_already_gone_does_not_stop_the_purge(db: Database) -> N
         stored.folder(db).path(path).unlink()
     assert purge_studies(db) == 1
     assert rows(db, schema.doomed_files) == 0
+
+
+def test_what_ended_while_the_clock_was_set_back_is_as_young_as_it_is(db: Database) -> None:
+    """Its times are old; its number tells that it came after a job of today."""
+    stored.delivered(db)
+    stored.queued(db, study="1.2.9", now=after(86500))
+    assert purge_studies(db, 90000) == purge_results(db, 90000) == 1  # it came before
+    stored.delivered(db, study="1.2.10")
+    assert purge_studies(db, 90000) == purge_results(db, 90000) == 0
+    assert stored_files(db, "results")
