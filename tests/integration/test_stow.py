@@ -24,6 +24,8 @@ from tests.web import quick_hashes
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
@@ -242,15 +244,15 @@ def test_a_request_that_is_under_way_ends_when_the_listener_stops(node: Node, se
 def test_a_kill_between_storing_and_answering_loses_nothing(tmp_path: Path, series: list[tuple[str, bytes]]) -> None:
     """The file is durable when the process dies; the sender, who heard nothing, sends it again."""
     folder = DataFolder(tmp_path / "data")
-    command = [sys.executable, str(Path(__file__).with_name("stow_process.py")), str(folder.root)]
-    with subprocess.Popen([*command, "--die"], stdout=subprocess.PIPE, text=True) as dying:
+    command = [sys.executable, "-m", "tests.integration.stow_process", str(folder.root)]
+    with subprocess.Popen([*command, "--die"], stdout=subprocess.PIPE, text=True, cwd=ROOT) as dying:
         assert dying.stdout is not None
         port = int(dying.stdout.readline())
         with pytest.raises((ConnectionError, OSError)):
             dicomweb.post(port, dicomweb.body(series[0][1]))
         assert dying.wait(20) == -signal.SIGKILL
     assert len(list(folder.path("instances").glob("*/*"))) == 1
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as living:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as living:
         try:
             assert living.stdout is not None
             answer = dicomweb.post(int(living.stdout.readline()), dicomweb.body(series[0][1]))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.soak.traffic import Sent
 
 ENDED = {JobState.DONE, JobState.SKIPPED, JobState.FAILED, JobState.CANCELLED}
 UNDER_WAY = {DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.REFUSED}
+AREAS: tuple[files.Area, ...] = ("instances", "results")
 READABLE = ("whole", "in pieces")
 
 
@@ -129,10 +131,13 @@ def _results(found: Account, pacs: Destination, interruptions: int) -> None:
 
 
 def _folder(found: Account, folder: DataFolder, db: Database) -> None:
-    orphans = sum(1 for area in ("instances", "results") for _ in files.orphans(folder, db, area))
+    """A result whose worker died, or was refused room, before its row is a stray that the office sweeps in time."""
     left = len(list((folder.root / "tmp").iterdir()))
-    found.count("files without a row", orphans, broken=orphans > 0)
     found.count("unfinished files", left, broken=left > 0)
+    found.count("stray results swept", files.sweep(folder, db, datetime.now(UTC), grace_s=0).strays)
+    orphans = [path for area in AREAS for path in files.orphans(folder, db, area)]
+    found.count("files without a row", len(orphans), broken=bool(orphans))
+    found.broken += orphans
     try:
         quick_check(db)
     except StorageError as error:
