@@ -1,7 +1,6 @@
 """The office as a whole: what it puts right at its start, and when it gives up."""
 
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,11 +97,14 @@ def test_an_office_says_how_its_destinations_and_acts_are(db: Database) -> None:
 
 
 def test_a_courier_that_hangs_ends_the_office(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
     monkeypatch.setattr(courier.Courier, "patience_s", 0.5)
-    monkeypatch.setattr(courier.Courier, "round", lambda self: time.sleep(5))
+    monkeypatch.setattr(courier.Courier, "round", lambda self: over.wait(5))
     running = Running(settings(db))
     wait_until(lambda: running.ended, "the office to give up", 20)
     assert isinstance(running.error, CourierLost)
+    running.end()  # the courier outlives its office, and would go on beside the other tests
+    over.set()
 
 
 def test_an_error_that_nobody_foresaw_refuses_one_result_and_stops_no_other(

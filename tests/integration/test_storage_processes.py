@@ -25,7 +25,6 @@ from tests import stored
 from tests.stored import NOW, STUDY, after
 
 ROOT = Path(__file__).parents[2]
-MOST_S = 30  # of a process to be killed, which takes a second
 
 
 @contextmanager
@@ -311,14 +310,9 @@ def recover(folder: DataFolder) -> Database:
 
 
 def killed_at(step: int, act: Callable[[], None]) -> bool:
-    """Run it in a process that is killed before its `step`-th write to the disk; False when it did not get there.
-
-    A lock that another thread of the tests held at the fork is never let go in the child: what hangs is killed too.
-    """
+    """Run it in a process that is killed before its `step`-th write to the disk; False when it did not get there."""
     pid = os.fork()
     if pid == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(MOST_S)
         left = step
 
         def count(*_: object) -> None:
