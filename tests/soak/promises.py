@@ -16,7 +16,6 @@ from tests.soak.traffic import Sent
 
 ENDED = {JobState.DONE, JobState.SKIPPED, JobState.FAILED, JobState.CANCELLED}
 UNDER_WAY = {DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.REFUSED}
-AREAS: tuple[files.Area, ...] = ("instances", "results")
 READABLE = ("whole", "in pieces")
 
 
@@ -135,7 +134,7 @@ def _folder(found: Account, folder: DataFolder, db: Database) -> None:
     left = len(list((folder.root / "tmp").iterdir()))
     found.count("unfinished files", left, broken=left > 0)
     found.count("stray results swept", files.sweep(folder, db, datetime.now(UTC), grace_s=0).strays)
-    orphans = [path for area in AREAS for path in files.orphans(folder, db, area)]
+    orphans = [*files.orphans(folder, db), *files.orphans(folder, db, "results")]
     found.count("files without a row", len(orphans), broken=bool(orphans))
     found.broken += orphans
     try:
